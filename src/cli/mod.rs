@@ -1,0 +1,119 @@
+//! The command line: one file a verb, and the table of them.
+//!
+//! Owns parsing, tables and prompts; nothing below it prints. The surprise: only the parser of the verb that was called is built,
+//! because building all of them costs a noticeable part of a container's start.
+
+pub mod explain;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::error::{Error, Result, catalog::command_line};
+
+/// Flags that stand before the verb.
+#[derive(Debug, Default, Clone)]
+pub struct Globals {
+    /// `--root DIR`.
+    pub root: Option<PathBuf>,
+    /// `--runroot DIR`.
+    pub runroot: Option<PathBuf>,
+}
+
+/// One verb.
+pub struct Verb {
+    /// What is typed.
+    pub name: &'static str,
+    /// One line for `rl --help`.
+    pub about: &'static str,
+    /// The parser.
+    pub command: fn() -> clap::Command,
+    /// Carries it out and gives the exit status.
+    pub run: fn(&Globals, &clap::ArgMatches) -> Result<u8>,
+}
+
+/// All verbs, in the order in which `rl --help` shows them.
+pub static VERBS: &[Verb] = &[explain::VERB];
+
+/// Parses and carries out a whole command line; gives the exit status.
+pub fn main(words: &[OsString]) -> Result<u8> {
+    let (globals, rest) = globals(words.get(1..).unwrap_or_default())?;
+    let Some(word) = rest.first() else {
+        print!("{}", help());
+        return Ok(125);
+    };
+    match word.to_str() {
+        Some("--help" | "-h" | "help") => {
+            print!("{}", help());
+            return Ok(0);
+        }
+        Some("--version" | "-V" | "version") => {
+            println!("rl {}", env!("CARGO_PKG_VERSION"));
+            return Ok(0);
+        }
+        _ => {}
+    }
+    let Some(verb) = VERBS.iter().find(|verb| word == verb.name) else {
+        return Err(unknown(&word.to_string_lossy()));
+    };
+    match (verb.command)().try_get_matches_from(rest) {
+        Ok(matches) => (verb.run)(&globals, &matches),
+        Err(error) => usage(verb, &error),
+    }
+}
+
+/// Help and version are no failures; everything else that clap refuses ends with 125, as docker and podman do.
+fn usage(verb: &Verb, error: &clap::Error) -> Result<u8> {
+    if !error.use_stderr() {
+        print!("{error}");
+        return Ok(0);
+    }
+    let text = error.to_string();
+    let text = text.trim_start_matches("error: ");
+    let first = text.split("\n\nUsage").next().unwrap_or(text).trim_end();
+    Err(Error::new(&command_line::USAGE, format!("rl {}: {first}", verb.name))
+        .fix(format!("See: rl {} --help", verb.name)))
+}
+
+fn unknown(word: &str) -> Error {
+    let near =
+        VERBS.iter().filter(|verb| verb.name.starts_with(word) || word.starts_with(verb.name)).map(|verb| verb.name);
+    let near: Vec<_> = near.collect();
+    let error = Error::new(&command_line::USAGE, format!("rl has no verb {word:?}"));
+    if near.is_empty() { error } else { error.fix(format!("Did you mean: {}? See: rl --help", near.join(", "))) }
+}
+
+fn globals(words: &[OsString]) -> Result<(Globals, &[OsString])> {
+    let mut globals = Globals::default();
+    let mut rest = words;
+    while let Some((word, tail)) = rest.split_first() {
+        let text = word.to_string_lossy();
+        let (name, inline) = match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(OsString::from(value))),
+            None => (text.clone().into_owned(), None),
+        };
+        let slot = match name.as_str() {
+            "--root" => &mut globals.root,
+            "--runroot" => &mut globals.runroot,
+            _ => break,
+        };
+        rest = tail;
+        let value = inline.or_else(|| {
+            let (value, tail) = rest.split_first()?;
+            rest = tail;
+            Some(value.clone())
+        });
+        let value = value.ok_or_else(|| Error::new(&command_line::USAGE, format!("{name} needs a directory")))?;
+        *slot = Some(value.into());
+    }
+    Ok((globals, rest))
+}
+
+fn help() -> String {
+    let mut text =
+        String::from("rl: root in a container, without sudo\n\nUsage: rl [--root DIR] [--runroot DIR] VERB ...\n\n");
+    for verb in VERBS {
+        text.push_str(&format!("  {:<10} {}\n", verb.name, verb.about));
+    }
+    text.push_str("\nMore about a verb: rl VERB --help. About an error: rl explain RL0201.\n");
+    text
+}

@@ -1,0 +1,60 @@
+//! The stable part of every error: id, title, why it usually happens, what to do.
+//!
+//! Owns the tables, one file an area. `rl explain RL0201` prints an entry and docs/troubleshooting.md is made from them; a test
+//! compares the two. The surprise: an id is never used again for another meaning once it was released.
+
+pub mod command_line;
+pub mod ids;
+pub mod image;
+pub mod process;
+pub mod rootfs;
+pub mod security;
+pub mod state;
+
+/// One kind of failure.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The stable number; shown as `RL` and four digits.
+    pub id: u16,
+    /// The exit status of `rl`.
+    pub exit: u8,
+    /// A few words that name the failure; the first words of the message.
+    pub title: &'static str,
+    /// Why this usually happens, for `rl explain`.
+    pub why: &'static str,
+    /// What to do next.
+    pub fix: &'static str,
+}
+
+impl Entry {
+    /// `RL0201`.
+    pub fn code(&self) -> String {
+        format!("RL{:04}", self.id)
+    }
+}
+
+/// Every entry, in the order of the ids.
+pub fn all() -> impl Iterator<Item = &'static Entry> {
+    [command_line::ALL, ids::ALL, image::ALL, rootfs::ALL, process::ALL, security::ALL, state::ALL]
+        .into_iter()
+        .flatten()
+        .copied()
+}
+
+/// Finds an entry by `RL0201`, `rl0201`, `0201` or `201`.
+pub fn find(code: &str) -> Option<&'static Entry> {
+    let digits = code.trim_start_matches(['R', 'L', 'r', 'l']);
+    let id: u16 = digits.parse().ok()?;
+    all().find(|entry| entry.id == id)
+}
+
+/// Declares the entries of an area and the area's `ALL`.
+macro_rules! entries {
+    ($($(#[$doc:meta])* $name:ident = $id:literal, exit $exit:literal, $title:literal, why $why:literal, fix $fix:literal;)*) => {
+        $($(#[$doc])* pub static $name: super::Entry =
+            super::Entry { id: $id, exit: $exit, title: $title, why: $why, fix: $fix };)*
+        /// Every entry of this area.
+        pub const ALL: &[&super::Entry] = &[$(&$name),*];
+    };
+}
+pub(crate) use entries;

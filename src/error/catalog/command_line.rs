@@ -1,0 +1,18 @@
+//! RL01xx: what the user typed.
+
+use super::entries;
+
+entries! {
+    /// A flag or argument that makes no sense.
+    USAGE = 101, exit 125, "wrong usage",
+        why "A flag, its value or an argument is not one that this verb understands.",
+        fix "See: rl --help";
+    /// Two flags that exclude each other.
+    CONFLICT = 102, exit 125, "flags that contradict each other",
+        why "Two of the given flags ask for opposite things.",
+        fix "Leave one of them out.";
+    /// A file that the command line names can't be read.
+    INPUT_FILE = 103, exit 125, "cannot read a file of the command line",
+        why "A file given by --env-file, --security-opt seccomp= or a similar flag is missing, unreadable or malformed.",
+        fix "Check the path and the file's content.";
+}

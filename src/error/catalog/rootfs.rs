@@ -1,0 +1,18 @@
+//! RL04xx: mounts, volumes, the root file system.
+
+use super::entries;
+
+entries! {
+    /// Setting up the container's root file system failed.
+    MOUNT = 401, exit 125, "cannot set up the container's file systems",
+        why "A mount was refused by the kernel, or a path inside the image leads somewhere it must not.",
+        fix "The message names the mount; rl run --plan=shell shows all of them in order.";
+    /// The directory of --rootfs can't be used.
+    ROOTFS = 402, exit 125, "cannot use this root file system",
+        why "The directory given to --rootfs is missing, is not a directory, or can't be read by the caller.",
+        fix "Give a directory that holds a root file system (bin, etc, usr, ...).";
+    /// A volume's source or target can't be used.
+    VOLUME = 403, exit 125, "cannot use this volume",
+        why "The source of a bind mount is missing or the target is not a path inside the container.",
+        fix "Give an existing SOURCE and an absolute TARGET: -v SOURCE:TARGET[:ro].";
+}

@@ -1,0 +1,1 @@
+//! Images: the store, and the archives that fill it.

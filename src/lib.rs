@@ -1,0 +1,13 @@
+//! `rl`: root in a container, without sudo.
+//!
+//! The flow is one way: cli -> spec -> plan -> runtime -> sys (docs/architecture.md). The library exists for the tests and the
+//! fuzz targets; what users call is the binary.
+
+pub mod cli;
+pub mod error;
+pub mod host;
+pub mod image;
+pub mod plan;
+pub mod runtime;
+pub mod spec;
+pub mod sys;

@@ -1,0 +1,296 @@
+//! The plan: everything that will be done to make the container, as an ordered list of data.
+//!
+//! Owns [`Plan`] and [`Step`], and `compile`, which validates a specification once and orders it. `runtime::init` carries the
+//! steps out from top to bottom; `shell` writes the same list as a script. No effects here. The surprise: paths in steps are the
+//! container's (`/dev/pts`), not the host's; only fields named `source`, `lower`, `upper`, `work` are paths of the host.
+
+pub mod compile;
+pub mod shell;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::spec::Ulimit;
+
+/// The whole container.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// The container's name.
+    pub name: String,
+    /// Which namespaces are new.
+    pub namespaces: Namespaces,
+    /// The id maps that the parent writes.
+    pub ids: IdPlan,
+    /// What the parent does before the child may go on.
+    pub host: HostPlan,
+    /// What the child does, in this order.
+    pub steps: Vec<Step>,
+    /// What runs in the end.
+    pub process: Process,
+}
+
+/// New namespaces; the user namespace is always new and made first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "one flag a namespace, as clone(2) has them")]
+pub struct Namespaces {
+    /// CLONE_NEWUTS.
+    pub uts: bool,
+    /// CLONE_NEWIPC.
+    pub ipc: bool,
+    /// CLONE_NEWPID.
+    pub pid: bool,
+    /// CLONE_NEWNET.
+    pub network: bool,
+    /// CLONE_NEWCGROUP.
+    pub cgroup: bool,
+    /// CLONE_NEWTIME, with these offsets of (monotonic, boottime) in seconds.
+    pub time: Option<(i64, i64)>,
+}
+
+/// The maps, ready to be written to /proc/PID/uid_map.
+#[derive(Debug, Clone, Serialize)]
+pub struct IdPlan {
+    /// Lines of uid_map, in terms of the base namespace.
+    pub uid_map: String,
+    /// Lines of gid_map.
+    pub gid_map: String,
+    /// The base namespace's own maps, in terms of the caller's: what newuidmap is given.
+    pub base_uid_map: String,
+    /// See above.
+    pub base_gid_map: String,
+    /// False: `deny` is written to /proc/PID/setgroups first.
+    pub setgroups: bool,
+}
+
+/// Effects on the host side, before Go.
+#[derive(Debug, Clone, Serialize)]
+pub struct HostPlan {
+    /// Files made for the container below its run directory: name, content.
+    pub files: Vec<(PathBuf, String)>,
+    /// Directories that must exist (upper, work).
+    pub directories: Vec<PathBuf>,
+}
+
+/// Mount attributes in mount(8)'s terms.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "one flag an attribute, as mount_setattr(2) has them")]
+pub struct Attributes {
+    /// ro
+    pub read_only: bool,
+    /// nosuid
+    pub nosuid: bool,
+    /// nodev
+    pub nodev: bool,
+    /// noexec
+    pub noexec: bool,
+    /// noatime
+    pub noatime: bool,
+    /// relatime is the kernel's default; strictatime asks for the other.
+    pub strictatime: bool,
+    /// nodiratime
+    pub nodiratime: bool,
+    /// nosymfollow (Linux 5.14)
+    pub nosymfollow: bool,
+}
+
+/// How mounts of the other side arrive (mount_namespaces(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Propagation {
+    /// private
+    Private,
+    /// slave
+    Slave,
+    /// shared
+    Shared,
+    /// unbindable
+    Unbindable,
+}
+
+/// One thing that the container's first process does.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub enum Step {
+    /// Every mount of the new namespace becomes private (or slave), so that nothing reaches the host.
+    Isolate {
+        /// Private, or slave where a volume wants the host's later mounts.
+        propagation: Propagation,
+    },
+    /// Overlay: the image's layers below a writable directory, attached on `on`, a directory of the host.
+    Overlay {
+        /// Layers, topmost first.
+        lower: Vec<PathBuf>,
+        /// Upper directory.
+        upper: PathBuf,
+        /// Work directory.
+        work: PathBuf,
+        /// Where it is attached until pivot_root.
+        on: PathBuf,
+    },
+    /// A directory of the host is the root, bound on `on`.
+    BindRoot {
+        /// The directory.
+        source: PathBuf,
+        /// Where it is attached until pivot_root.
+        on: PathBuf,
+    },
+    /// A new instance of a file system.
+    Mount {
+        /// proc, tmpfs, devpts, mqueue, sysfs, cgroup2.
+        filesystem: String,
+        /// Container path.
+        target: PathBuf,
+        /// ro, nosuid, ...
+        attributes: Attributes,
+        /// File system's own options, `mode=755`; None: a flag such as `newinstance`.
+        options: Vec<(String, Option<String>)>,
+        /// Where the kernel refuses a fresh one (EPERM, a partly covered /proc of the host): bind the host's instead.
+        fallback_bind: Option<PathBuf>,
+    },
+    /// A file or directory of the host.
+    Bind {
+        /// Host path.
+        source: PathBuf,
+        /// Container path; made when missing, as the source's kind.
+        target: PathBuf,
+        /// rbind.
+        recursive: bool,
+        /// ro, nosuid, ...
+        attributes: Attributes,
+        /// Of the new mount.
+        propagation: Propagation,
+        /// A device node: its kind and number are checked to be those of the host's own node by descriptor.
+        device: bool,
+    },
+    /// mkdir -p.
+    Directory {
+        /// Container path.
+        target: PathBuf,
+        /// Permission bits of those that are made.
+        mode: u32,
+    },
+    /// A symbolic link, made where nothing is.
+    Symlink {
+        /// Container path.
+        target: PathBuf,
+        /// Text of the link.
+        to: String,
+    },
+    /// A pty from the container's devpts; its master goes up to the parent, its slave becomes /dev/console and stdio.
+    Terminal,
+    /// A directory hidden by an empty read-only tmpfs, a file by /dev/null; missing ones are passed over.
+    Mask {
+        /// Container paths.
+        targets: Vec<PathBuf>,
+    },
+    /// Made read-only in place; missing ones are passed over.
+    ReadOnly {
+        /// Container paths.
+        targets: Vec<PathBuf>,
+    },
+    /// sethostname.
+    Hostname {
+        /// The name.
+        name: String,
+    },
+    /// setdomainname.
+    Domainname {
+        /// The name.
+        name: String,
+    },
+    /// The loopback interface up.
+    Loopback,
+    /// /proc/sys/KEY, written through a fresh procfs handle.
+    Sysctl {
+        /// Dotted key.
+        key: String,
+        /// Value.
+        value: String,
+    },
+    /// The attached root becomes /; the old one is detached.
+    PivotRoot {
+        /// Where the root is attached.
+        on: PathBuf,
+    },
+    /// The root mount itself read-only.
+    RootReadOnly,
+    /// setrlimit.
+    Rlimit(Ulimit),
+    /// umask.
+    Umask {
+        /// The bits.
+        mask: u32,
+    },
+    /// The user's ids, from numbers or from the container's own passwd and group files; groups, gid, uid.
+    User {
+        /// `USER[:GROUP]`; empty: root.
+        user: String,
+        /// Additional groups, names or numbers.
+        groups: Vec<String>,
+        /// Whether setgroups works.
+        setgroups: bool,
+    },
+    /// chdir, verified to be inside (CVE-2024-21626); made when missing.
+    WorkingDirectory {
+        /// Container path.
+        path: PathBuf,
+    },
+    /// The five sets, as capability names without CAP_.
+    Capabilities(CapabilitySets),
+    /// prctl(PR_SET_NO_NEW_PRIVS).
+    NoNewPrivileges,
+    /// Loads the filter that the parent has compiled.
+    Seccomp {
+        /// What for `--plan=json`; the program itself travels beside the plan.
+        profile: String,
+    },
+}
+
+/// Names without CAP_, in capability order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct CapabilitySets {
+    /// Bounding set.
+    pub bounding: Vec<String>,
+    /// Effective and permitted sets of a uid 0 process; another uid has none of them.
+    pub effective: Vec<String>,
+    /// Empty by default (CVE-2022-24769).
+    pub inheritable: Vec<String>,
+    /// Empty by default.
+    pub ambient: Vec<String>,
+}
+
+/// What is executed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Process {
+    /// argv.
+    pub args: Vec<String>,
+    /// NAME=VALUE.
+    pub env: Vec<String>,
+    /// Set HOME from the passwd entry.
+    pub set_home: bool,
+    /// A terminal.
+    pub terminal: bool,
+    /// Without it stdin is /dev/null.
+    pub interactive: bool,
+    /// rl's own reaper is pid 1.
+    pub init: bool,
+}
+
+/// Where the root file system comes from, as `compile` is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RootSource {
+    /// Native overlay.
+    Overlay {
+        /// Layers, topmost first.
+        lower: Vec<PathBuf>,
+        /// Upper directory.
+        upper: PathBuf,
+        /// Work directory.
+        work: PathBuf,
+    },
+    /// A directory, or a mount that a helper has made.
+    Directory(PathBuf),
+}

@@ -1,0 +1,299 @@
+//! What the user asked for, and the OCI runtime specification that says the same.
+//!
+//! Owns [`RunSpec`] (the command line, resolved) and `build`: RunSpec + the image's configuration + the id map -> OCI `Spec`. Pure:
+//! no file is opened and no system call made here. The surprise: what the OCI specification can't say (a user by name, an init,
+//! the two halves of an overlay) is handed beside the `Spec`, in [`Extras`].
+
+pub mod build;
+
+use std::path::PathBuf;
+
+use oci_spec::runtime::LinuxSeccomp;
+use serde::Serialize;
+use subid::IdMap;
+
+/// `rl run`, resolved: no environment variable, no file and no default is looked at after this.
+#[derive(Debug, Clone)]
+pub struct RunSpec {
+    /// Image or directory.
+    pub source: Source,
+    /// The words behind IMAGE; empty means the image's own Cmd.
+    pub command: Vec<String>,
+    /// `--entrypoint`; Some(empty) removes the image's own.
+    pub entrypoint: Option<Vec<String>>,
+    /// `-e`, `--env-file`, in order, already resolved to NAME=VALUE.
+    pub env: Vec<(String, String)>,
+    /// `-w`.
+    pub workdir: Option<String>,
+    /// `-u USER[:GROUP]`, unresolved: names are looked up inside the container.
+    pub user: Option<String>,
+    /// `--group-add`, unresolved.
+    pub group_add: Vec<String>,
+    /// `-h`.
+    pub hostname: Option<String>,
+    /// `--name`.
+    pub name: Option<String>,
+    /// `-i`.
+    pub interactive: bool,
+    /// `-t`.
+    pub tty: bool,
+    /// `--init`.
+    pub init: bool,
+    /// `--rm`.
+    pub remove: bool,
+    /// `--read-only`.
+    pub read_only: bool,
+    /// `--privileged`.
+    pub privileged: bool,
+    /// `-v`, `--mount`, `--tmpfs`, in order.
+    pub volumes: Vec<Volume>,
+    /// `--device HOST[:CONTAINER[:rwm]]`.
+    pub devices: Vec<DeviceBind>,
+    /// `--cap-add`, as typed.
+    pub cap_add: Vec<String>,
+    /// `--cap-drop`, as typed.
+    pub cap_drop: Vec<String>,
+    /// `--security-opt seccomp=`.
+    pub seccomp: SeccompChoice,
+    /// `--security-opt no-new-privileges`.
+    pub no_new_privileges: bool,
+    /// `--security-opt mask=`/`unmask=`: paths masked in addition, and paths not masked (`ALL`: none).
+    pub mask: Vec<String>,
+    /// See `mask`.
+    pub unmask: Vec<String>,
+    /// `--ulimit NAME=SOFT[:HARD]`; None is unlimited.
+    pub ulimits: Vec<Ulimit>,
+    /// `--umask`, default 0022.
+    pub umask: u32,
+    /// `--label`, `--label-file`.
+    pub labels: Vec<(String, String)>,
+    /// `--cidfile`.
+    pub cidfile: Option<PathBuf>,
+    /// `--stop-signal`.
+    pub stop_signal: Option<i32>,
+    /// `--sysctl`.
+    pub sysctls: Vec<(String, String)>,
+    /// `--shm-size`, bytes.
+    pub shm_size: u64,
+    /// `--add-host NAME:IP`.
+    pub add_hosts: Vec<(String, String)>,
+    /// `--dns`.
+    pub dns: Vec<String>,
+    /// Which namespaces are the host's.
+    pub share: Share,
+    /// `--userns`, `--uidmap`, `--gidmap`.
+    pub userns: UserNs,
+    /// A time namespace of its own (`--timens`): offsets of the boot and monotonic clocks in seconds.
+    pub time_offset: Option<(i64, i64)>,
+}
+
+/// Where the root file system comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// `--rootfs DIR`: used as it is, writes go into DIR. `--rootfs DIR:O`: below a throw-away overlay.
+    Directory {
+        /// The absolute directory.
+        path: PathBuf,
+        /// `:O`.
+        overlay: bool,
+    },
+    /// An image of the store.
+    Image(String),
+}
+
+/// `-v SRC:DST[:OPTIONS]` or `--mount type=...`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Volume {
+    /// A directory or file of the host.
+    Bind {
+        /// Absolute path on the host.
+        source: PathBuf,
+        /// Absolute path in the container.
+        target: PathBuf,
+        /// `ro`, ...
+        options: BindOptions,
+    },
+    /// `--tmpfs DST[:OPTIONS]` or `--mount type=tmpfs`.
+    Tmpfs {
+        /// Absolute path in the container.
+        target: PathBuf,
+        /// Mount options in mount(8)'s words: `ro`, `noexec`, `size=64m`, `mode=1777`.
+        options: Vec<String>,
+    },
+}
+
+/// How a bind mount is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BindOptions {
+    /// `ro`.
+    pub read_only: bool,
+    /// `rbind` (the default, as in podman) or `bind`.
+    pub recursive: bool,
+    /// `private`, `rprivate` (default), `shared`, `rshared`, `slave`, `rslave`.
+    pub propagation: String,
+    /// `nosuid` (podman's default for volumes), `nodev` (default), `noexec`, `noatime`...
+    pub nosuid: bool,
+    /// See above.
+    pub nodev: bool,
+    /// See above.
+    pub noexec: bool,
+}
+
+impl Default for BindOptions {
+    fn default() -> Self {
+        Self {
+            read_only: false,
+            recursive: true,
+            propagation: "rprivate".into(),
+            nosuid: true,
+            nodev: true,
+            noexec: false,
+        }
+    }
+}
+
+/// A device node of the host, bound into the container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceBind {
+    /// Absolute path on the host.
+    pub source: PathBuf,
+    /// Absolute path in the container.
+    pub target: PathBuf,
+    /// Without `w`: bound read-only.
+    pub read_only: bool,
+}
+
+/// A resource limit by its getrlimit(2) name without RLIMIT_, in lower case (`nofile`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ulimit {
+    /// `nofile`, `core`, ...
+    pub name: String,
+    /// u64::MAX: unlimited.
+    pub soft: u64,
+    /// u64::MAX: unlimited.
+    pub hard: u64,
+}
+
+/// The seccomp filter.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum SeccompChoice {
+    /// The default profile for the container's capabilities.
+    #[default]
+    Default,
+    /// None.
+    Unconfined,
+    /// A profile in the OCI's terms; docker's form is converted where it is read.
+    Profile(Box<LinuxSeccomp>),
+}
+
+/// Namespaces that are shared with the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Share {
+    /// `--pid=host`.
+    pub pid: bool,
+    /// `--ipc=host`.
+    pub ipc: bool,
+    /// `--uts=host`.
+    pub uts: bool,
+    /// `--network=host`.
+    pub network: bool,
+    /// `--cgroupns=host`.
+    pub cgroup: bool,
+}
+
+/// How the container's ids are mapped.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum UserNs {
+    /// Root is the caller, 1.. the subordinate ids; falls back to one id with a warning.
+    #[default]
+    Default,
+    /// The same without the fallback (`--userns=full`).
+    Full,
+    /// Only root (`--userns=single`).
+    Single,
+    /// The caller's own uid inside is the caller (`--userns=keep-id[:uid=,gid=]`).
+    KeepId {
+        /// The uid that the caller has inside; None: the same as outside.
+        uid: Option<u32>,
+        /// The gid that the caller has inside.
+        gid: Option<u32>,
+    },
+    /// A range of its own (`--userns=auto[:size=]`).
+    Auto {
+        /// How many ids; None: as the image needs, at least 1024.
+        size: Option<u32>,
+    },
+    /// Container root is a subordinate id too (`--userns=nomap`).
+    NoMap,
+    /// `--uidmap`, `--gidmap`: in terms of the default map's inside ids (podman's meaning).
+    Custom {
+        /// CONTAINER:FROM:COUNT.
+        uid: Vec<subid::Extent>,
+        /// CONTAINER:FROM:COUNT.
+        gid: Vec<subid::Extent>,
+    },
+}
+
+/// The container's id maps, from two viewpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ids {
+    /// The base namespace (the held one, or the current one) as seen from the caller's: what the caller owns.
+    pub base_uid: IdMap,
+    /// The same for gids.
+    pub base_gid: IdMap,
+    /// The container's namespace as seen from the base, split at the base's extents.
+    pub uid: IdMap,
+    /// The same for gids.
+    pub gid: IdMap,
+    /// Whether setgroups(2) works in the container; not with a single id.
+    pub setgroups: bool,
+}
+
+/// What of an image's configuration matters to a run (image-spec, config.md).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageConfig {
+    /// NAME=VALUE.
+    pub env: Vec<String>,
+    /// Cmd.
+    pub cmd: Vec<String>,
+    /// Entrypoint.
+    pub entrypoint: Vec<String>,
+    /// User, unresolved.
+    pub user: String,
+    /// WorkingDir.
+    pub working_dir: String,
+    /// StopSignal.
+    pub stop_signal: Option<String>,
+    /// Labels.
+    pub labels: Vec<(String, String)>,
+    /// Volumes: paths.
+    pub volumes: Vec<String>,
+}
+
+/// Who the container is; made by the runtime before the specification.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// `--name` or a made-up one.
+    pub name: String,
+    /// The container's directory below the run root; the made files (hosts, hostname, resolv.conf) lie in it.
+    pub dir: PathBuf,
+}
+
+/// What the OCI specification has no word for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Extras {
+    /// `USER[:GROUP]`, unresolved; empty: root.
+    pub user: String,
+    /// Additional groups, unresolved.
+    pub group_add: Vec<String>,
+    /// Run rl's own reaper as pid 1.
+    pub init: bool,
+    /// Which filter; the default one is not spelled out in the Spec of a run, to save its cost.
+    pub seccomp: SeccompChoice,
+    /// What `-i` says: without it the command's stdin is /dev/null.
+    pub interactive: bool,
+    /// Environment variables that were given by name; HOME is set from the passwd entry only where it is not among them.
+    pub home_given: bool,
+}

@@ -1,0 +1,1 @@
+//! The only unsafe code: system calls that nix has not wrapped, each in a safe function.
