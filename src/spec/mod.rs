@@ -5,10 +5,14 @@
 //! the two halves of an overlay) is handed beside the `Spec`, in [`Extras`].
 
 pub mod build;
+pub mod files;
+mod mounts;
+pub mod seccomp;
+pub mod capabilities;
+pub mod ids;
 
 use std::path::PathBuf;
 
-use oci_spec::runtime::LinuxSeccomp;
 use serde::Serialize;
 use subid::IdMap;
 
@@ -183,7 +187,7 @@ pub enum SeccompChoice {
     /// None.
     Unconfined,
     /// A profile in the OCI's terms; docker's form is converted where it is read.
-    Profile(Box<LinuxSeccomp>),
+    Profile(Box<seccomp::Profile>),
 }
 
 /// Namespaces that are shared with the host.
@@ -296,4 +300,15 @@ pub struct Extras {
     pub interactive: bool,
     /// Environment variables that were given by name; HOME is set from the passwd entry only where it is not among them.
     pub home_given: bool,
+    /// Offsets of a time namespace of its own, in seconds: monotonic, boottime.
+    pub time_offset: Option<(i64, i64)>,
+}
+
+/// What of this machine the specification depends on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Whether /sys/fs/cgroup is the unified hierarchy.
+    pub unified_cgroup: bool,
+    /// The host's /etc/resolv.conf, where the container shares its network.
+    pub resolv_conf: String,
 }

@@ -7,3 +7,4 @@
 mod map;
 
 pub use map::{Extent, IdMap, MapError};
+mod tmp; pub use tmp::*;

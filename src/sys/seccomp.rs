@@ -1,0 +1,3 @@
+//! tmp
+use nix::errno::Errno;
+pub fn load(_: &[u8]) -> Result<(), Errno> { Ok(()) }
