@@ -1,1 +1,5 @@
 //! Carries a plan out: parent, init, console, state.
+
+pub mod console;
+pub mod reaper;
+pub mod supervise;
