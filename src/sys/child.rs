@@ -4,7 +4,7 @@
 //! (`sys::clone`). The surprise: an exit is read with raw numbers, because nix refuses a status whose signal is a real-time one.
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::errno::Errno;
@@ -50,6 +50,15 @@ pub fn fork(body: impl FnOnce() -> u8) -> nix::Result<Pid> {
 pub fn exit_now(status: u8) -> ! {
     // SAFETY: _exit takes a number and does not return.
     unsafe { libc::_exit(i32::from(status)) }
+}
+
+/// A descriptor for a process that can't end meanwhile: a child that nobody has reaped (pidfd_open, Linux 5.3).
+pub fn open_pidfd(pid: Pid) -> nix::Result<OwnedFd> {
+    // SAFETY: two numbers.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+    let fd = RawFd::try_from(fd).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the call has just made this descriptor, nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Reaps the child behind a pidfd (Linux 5.4). With `block` false, `None` says that it still runs.
