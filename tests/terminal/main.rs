@@ -22,11 +22,12 @@ pub enum Program {
 }
 
 impl Program {
-    /// Words of a shell command that runs `command` with `flags`; the shell inside has the prompt `inner> `.
+    /// Words of a shell command that runs `command` with `flags`; a shell inside has the prompt `inner> `, which comes from a
+    /// variable so that neither the echo of the line nor `fg` shows it.
     pub fn line(self, flags: &str, command: &str) -> String {
         match self {
-            Self::Supervised => format!("PS1='inner> ' {} {flags} busybox {command}", supervised().display()),
-            Self::Rl => format!("{} run --rm --network=none -e PS1='inner> ' {flags} busybox {command}", rl()),
+            Self::Supervised => format!("PS1=\"$INNER\" {} {flags} busybox {command}", supervised().display()),
+            Self::Rl => format!("{} run --rm --network=none -e PS1=\"$INNER\" {flags} busybox {command}", rl()),
         }
     }
 

@@ -35,7 +35,12 @@ pub struct Watched(OwnedFd);
 
 impl Watched {
     pub fn open(pid: Pid) -> Self {
-        Self(rl::sys::child::open_pidfd(pid).expect("pidfd"))
+        Self::try_open(pid).expect("pidfd")
+    }
+
+    /// For a process that may be gone.
+    pub fn try_open(pid: Pid) -> nix::Result<Self> {
+        rl::sys::child::open_pidfd(pid).map(Self)
     }
 
     pub fn wait_for_end(&self) {

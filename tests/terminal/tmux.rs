@@ -34,7 +34,7 @@ impl Terminal {
         let output = File::options().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(&fifo).expect("open");
         let mut terminal = Self { directory, output, unread: String::new(), transcript: String::new() };
         // The shell waits for a line, so that nothing is printed before the pipe is there.
-        let shell = "read go; PS1='outer> ' exec sh -i";
+        let shell = "read go; INNER='inner> ' PS1='outer> ' exec sh -i";
         terminal.tmux(&[
             "-f",
             "/dev/null",
