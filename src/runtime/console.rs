@@ -1,9 +1,9 @@
 //! The console of `-t`: the caller's terminal in raw mode on one side, the master of the container's pty on the other.
 //!
-//! Owns the relay of bytes and of the window size, and with [`raw`] the modes of the caller's terminal. It does not open the
-//! pty (init does, from the container's devpts) and has no loop of its own: `runtime::supervise` polls. The surprise: O_NONBLOCK
-//! is a property of the open file, which descriptors 0 to 2 share with the caller's shell; see [`stream`] for how a slow
-//! terminal is kept from blocking `rl` without touching it.
+//! Owns the relay of bytes and of the window size, and with [`raw`] the modes of the caller's terminal. It does not
+//! open the pty (init does, from the container's devpts) and has no loop of its own: `runtime::supervise` polls. The
+//! surprise: O_NONBLOCK is a property of the open file, which descriptors 0 to 2 share with the caller's shell; see
+//! [`stream`] for how a slow terminal is kept from blocking `rl` without touching it.
 
 mod raw;
 mod stream;
@@ -52,16 +52,18 @@ pub struct Console {
 #[derive(Debug)]
 struct Container {
     master: OwnedFd,
-    /// The slave, held open. While any process holds it the master never answers EIO, so that a container which closes its
-    /// terminal and opens it again later (systemd does with /dev/console) needs no polling; and the end is known from the pidfd.
+    /// The slave, held open. While any process holds it the master never answers EIO, so that a container which
+    /// closes its terminal and opens it again later (systemd does with /dev/console) needs no polling; and the end is
+    /// known from the pidfd.
     slave: Option<OwnedFd>,
     /// False when nobody has the slave open and it can't be opened again.
     alive: bool,
 }
 
 impl Console {
-    /// Takes over the master of the container's pty. With `interactive` stdin is relayed, and where it is a terminal it is put
-    /// into raw mode. To be called in a process with one thread, which has blocked its signals and has cloned the container.
+    /// Takes over the master of the container's pty. With `interactive` stdin is relayed, and where it is a terminal
+    /// it is put into raw mode. To be called in a process with one thread, which has blocked its signals and has
+    /// cloned the container.
     pub fn start(master: OwnedFd, interactive: bool) -> Result<Self> {
         let nonblocking = fcntl(&master, FcntlArg::F_GETFL)
             .and_then(|flags| fcntl(&master, FcntlArg::F_SETFL(OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK)));
@@ -102,7 +104,8 @@ impl Console {
         Ok(())
     }
 
-    /// What to poll for now. A stream that has nothing to wait for is left out: poll would report its hang-up over and over.
+    /// What to poll for now. A stream that has nothing to wait for is left out: poll would report its hang-up over
+    /// and over.
     pub fn interest(&self) -> [Interest<'_>; STREAMS] {
         let Some(container) = &self.container else { return [None; STREAMS] };
         let input = self.input.as_ref().filter(|_| self.to_master.is_empty() && !self.background);
@@ -135,14 +138,14 @@ impl Console {
         Ok(())
     }
 
-    /// Passes on what is left after the container's end, however slow the reader is. A signal that asks `rl` to end is obeyed,
-    /// for there is nobody else left to obey it.
+    /// Passes on what is left after the container's end, however slow the reader is. A signal that asks `rl` to end
+    /// is obeyed, for there is nobody else left to obey it.
     ///
     /// `gives_up` says which signals these are.
     pub fn drain(&mut self, signals: &Signals, gives_up: impl Fn(i32) -> bool) -> Result<()> {
         loop {
-            // The kernel moves everything that was written before into the master's reach before it says EAGAIN, so nothing
-            // has to be waited for.
+            // The kernel moves everything that was written before into the master's reach before it says EAGAIN, so
+            // nothing has to be waited for.
             while self.to_output.is_empty() {
                 if !self.read_master()? {
                     return Ok(());
@@ -178,8 +181,8 @@ impl Console {
         }
     }
 
-    /// Whether the caller's terminal is needed but belongs to others now. The process should then stop by SIGTTIN, once, and
-    /// call [`Console::resume`] when it is continued.
+    /// Whether the caller's terminal is needed but belongs to others now. The process should then stop by SIGTTIN,
+    /// once, and call [`Console::resume`] when it is continued.
     pub fn in_background(&self) -> bool {
         self.background
     }
@@ -268,8 +271,8 @@ impl Console {
         }
     }
 
-    /// A file or pipe on stdin has ended: types the end-of-file character. In the middle of a line the first one only hands
-    /// over what was typed, and a second one is needed.
+    /// A file or pipe on stdin has ended: types the end-of-file character. In the middle of a line the first one only
+    /// hands over what was typed, and a second one is needed.
     fn end_input(&mut self) {
         self.input = None;
         let Some(container) = &self.container else { return };
@@ -299,8 +302,8 @@ impl Container {
     }
 }
 
-/// Takes from the caller's terminal what its keyboard decides: what the erase key sends, and whether a character may have several
-/// bytes (IUTF8; without it erasing leaves half of one). ssh passes the same on.
+/// Takes from the caller's terminal what its keyboard decides: what the erase key sends, and whether a character may
+/// have several bytes (IUTF8; without it erasing leaves half of one). ssh passes the same on.
 fn adopt(master: BorrowedFd<'_>, from: &Termios) -> nix::Result<()> {
     let mut modes = tcgetattr(master)?;
     modes.input_flags.set(InputFlags::IUTF8, from.input_flags.contains(InputFlags::IUTF8));

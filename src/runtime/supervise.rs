@@ -1,9 +1,9 @@
 //! The foreground: waits for the container's first process, forwards signals, and turns the console's wheel.
 //!
-//! Owns the one poll loop of a running container and which signal means what. It does not start or clean up anything. The
-//! surprise: the container's processes are in a session of their own, so the terminal's Ctrl-C and Ctrl-Z reach only `rl`, and
-//! what the kernel would have done for a process group is done here. A first process that handles neither SIGINT nor SIGTERM
-//! ignores them, as pid 1 does everywhere; `--init` is for that.
+//! Owns the one poll loop of a running container and which signal means what. It does not start or clean up anything.
+//! The surprise: the container's processes are in a session of their own, so the terminal's Ctrl-C and Ctrl-Z reach
+//! only `rl`, and what the kernel would have done for a process group is done here. A first process that handles
+//! neither SIGINT nor SIGTERM ignores them, as pid 1 does everywhere; `--init` is for that.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -46,8 +46,8 @@ impl Child {
         }
     }
 
-    /// Signals its process group: of a container without job control of its own that is every process. The group exists until the
-    /// child is reaped, so its number can't have passed to another.
+    /// Signals its process group: of a container without job control of its own that is every process. The group
+    /// exists until the child is reaped, so its number can't have passed to another.
     fn signal_group(&self, number: i32) -> Result<()> {
         match signal_pid(Pid::from_raw(-self.pid.as_raw()), number) {
             // Before its setsid the child has no group yet.
@@ -134,12 +134,14 @@ fn wait(child: &Child, signals: &Signals, console: Option<&Console>) -> Result<R
     Ok(Ready { signals, ended, console })
 }
 
-/// Everything that can be caught goes to the child, as podman's --sig-proxy has it, but for what concerns this process itself.
+/// Everything that can be caught goes to the child, as podman's --sig-proxy has it, but for what concerns this
+/// process itself.
 fn handle(number: i32, child: &Child, signals: &Signals, console: Option<&mut Console>) -> Result<()> {
     match (number, console) {
         // The pidfd tells of the child's end; the other is only there to make writing to a closed pipe an errno.
         (libc::SIGCHLD | libc::SIGPIPE, _) => Ok(()),
-        // A container without a terminal of its own may well write to the caller's, and has to hear of its size from us.
+        // A container without a terminal of its own may well write to the caller's, and has to hear of its size from
+        // us.
         (libc::SIGWINCH, Some(console)) => {
             console.resize();
             Ok(())

@@ -1,7 +1,8 @@
 //! Child processes: fork without exec, waiting by pidfd, signals by pidfd, closing what a child must not hold.
 //!
-//! Owns the few process calls that nix offers only by pid, only for named signals, or not at all. It does not clone containers
-//! (`sys::clone`). The surprise: an exit is read with raw numbers, because nix refuses a status whose signal is a real-time one.
+//! Owns the few process calls that nix offers only by pid, only for named signals, or not at all. It does not clone
+//! containers (`sys::clone`). The surprise: an exit is read with raw numbers, because nix refuses a status whose
+//! signal is a real-time one.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -29,11 +30,12 @@ impl Exit {
     }
 }
 
-/// Forks; the child runs `body` and ends with the status that it returns. No destructors, no exit handlers and no buffered
-/// output of the parent's run in the child.
+/// Forks; the child runs `body` and ends with the status that it returns. No destructors, no exit handlers and no
+/// buffered output of the parent's run in the child.
 ///
-/// Only for a process with one thread: the child has a copy of every lock in the state in which another thread held it, so
-/// that allocating could hang for ever. `runtime::parent` asserts this before the first clone, and nothing starts threads later.
+/// Only for a process with one thread: the child has a copy of every lock in the state in which another thread held
+/// it, so that allocating could hang for ever. `runtime::parent` asserts this before the first clone, and nothing
+/// starts threads later.
 pub fn fork(body: impl FnOnce() -> u8) -> nix::Result<Pid> {
     // SAFETY: the process has one thread (see above), so the child may do whatever the parent could.
     match unsafe { nix::unistd::fork() }? {
@@ -73,7 +75,8 @@ pub fn wait_pid(pid: Pid) -> nix::Result<Exit> {
     wait(libc::P_PID, id, true)?.map(|(_, exit)| exit).ok_or(Errno::ECHILD)
 }
 
-/// Reaps any child that has ended; `None`: children are left, but none has ended. Without children the answer is ECHILD.
+/// Reaps any child that has ended; `None`: children are left, but none has ended. Without children the answer is
+/// ECHILD.
 pub fn reap_any() -> nix::Result<Option<(Pid, Exit)>> {
     wait(libc::P_ALL, 0, false)
 }
@@ -107,7 +110,8 @@ fn wait(kind: libc::idtype_t, id: libc::id_t, block: bool) -> nix::Result<Option
     Ok(Some((Pid::from_raw(pid), exit)))
 }
 
-/// Sends a signal, real-time ones included, to the process behind a pidfd: it can't reach another that got the pid later.
+/// Sends a signal, real-time ones included, to the process behind a pidfd: it can't reach another that got the pid
+/// later.
 pub fn signal_pidfd(pidfd: BorrowedFd<'_>, number: i32) -> nix::Result<()> {
     let info = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: a null siginfo makes the kernel fill in what kill(2) would; nothing else is a pointer.
@@ -123,7 +127,8 @@ pub fn signal_pid(pid: Pid, number: i32) -> nix::Result<()> {
 
 /// Closes every descriptor of this process but those in `keep` (close_range, Linux 5.9).
 ///
-/// For a process that was forked and goes on without exec; owners of the closed descriptors in its memory must never be dropped.
+/// For a process that was forked and goes on without exec; owners of the closed descriptors in its memory must never
+/// be dropped.
 pub fn close_all_but(keep: &mut [RawFd]) -> nix::Result<()> {
     keep.sort_unstable();
     let mut first = 0;
@@ -141,8 +146,8 @@ fn close_range(first: u32, last: u32) -> nix::Result<()> {
     // SAFETY: three numbers; the caller's contract above covers what is closed.
     match Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }) {
         Ok(_) => Ok(()),
-        // A seccomp profile older than the call refuses it. A process without it has only descriptors that rl's set-up has
-        // opened, lowest numbers first, so that a thousand are more than enough.
+        // A seccomp profile older than the call refuses it. A process without it has only descriptors that rl's
+        // set-up has opened, lowest numbers first, so that a thousand are more than enough.
         Err(Errno::ENOSYS | Errno::EPERM) => {
             for fd in first..=last.min(1023) {
                 // SAFETY: as above; EBADF for numbers that are not open is no failure.

@@ -1,8 +1,9 @@
 //! Signals of the supervising process: blocked before the clone, read from a descriptor, given back before exec.
 //!
-//! Owns the mask, the signalfd and the dispositions that Rust's runtime or the caller have changed. Who gets which signal is
-//! decided in `runtime::supervise` and `runtime::reaper`. The surprise: the kernel queues a blocked signal even where it is
-//! ignored, so signals that the caller ignores (SIGHUP under nohup) must stay out of the mask, or they would come to life.
+//! Owns the mask, the signalfd and the dispositions that Rust's runtime or the caller have changed. Who gets which
+//! signal is decided in `runtime::supervise` and `runtime::reaper`. The surprise: the kernel queues a blocked signal
+//! even where it is ignored, so signals that the caller ignores (SIGHUP under nohup) must stay out of the mask, or
+//! they would come to life.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -14,8 +15,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 const FAULTS: [Signal; 6] =
     [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL, Signal::SIGFPE, Signal::SIGTRAP, Signal::SIGSYS];
 
-/// Needed whatever the caller's dispositions are: SIGCHLD and SIGWINCH are not for the child alone, SIGCONT always continues, and
-/// a write to a closed pipe must be an errno.
+/// Needed whatever the caller's dispositions are: SIGCHLD and SIGWINCH are not for the child alone, SIGCONT always
+/// continues, and a write to a closed pipe must be an errno.
 const ALWAYS: [Signal; 4] = [Signal::SIGCHLD, Signal::SIGWINCH, Signal::SIGCONT, Signal::SIGPIPE];
 
 /// Every signal that can be forwarded, blocked, and a descriptor that they are read from.
@@ -54,9 +55,9 @@ impl Signals {
         self.old.thread_set_mask()
     }
 
-    /// Stops this process by `signal` (SIGTSTP, SIGTTIN, SIGTTOU) as the terminal would stop any other, and returns when it is
-    /// continued. Where nobody could continue it (an orphaned process group) the kernel ignores the signal, and this returns
-    /// at once.
+    /// Stops this process by `signal` (SIGTSTP, SIGTTIN, SIGTTOU) as the terminal would stop any other, and returns
+    /// when it is continued. Where nobody could continue it (an orphaned process group) the kernel ignores the
+    /// signal, and this returns at once.
     pub fn stop_self(&self, signal: Signal) -> nix::Result<()> {
         let mut set = SigSet::empty();
         set.add(signal);
@@ -75,9 +76,9 @@ impl AsFd for Signals {
 
 /// Gives SIGPIPE and SIGCHLD their default actions; called first in `main`.
 ///
-/// Rust's runtime ignores SIGPIPE, and what is ignored stays so through exec: every command in a container would see failing
-/// writes where it expects to die (`yes | head -1`). A caller that ignores SIGCHLD would make the kernel reap our children before we
-/// can ask for their status.
+/// Rust's runtime ignores SIGPIPE, and what is ignored stays so through exec: every command in a container would see
+/// failing writes where it expects to die (`yes | head -1`). A caller that ignores SIGCHLD would make the kernel reap
+/// our children before we can ask for their status.
 pub fn reset_dispositions() -> nix::Result<()> {
     for signal in [Signal::SIGPIPE, Signal::SIGCHLD] {
         let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());

@@ -1,8 +1,8 @@
 //! Terminal ioctls that nix does not wrap.
 //!
-//! Owns window sizes, the peer of a pty's master, and making a terminal the controlling one; termios itself is nix's. The
-//! surprise: the slave of a pty is opened through its master (TIOCGPTPEER, Linux 4.13), never by the name /dev/pts/N, because a
-//! name can lead to another file system's pts (CVE-2025-52565).
+//! Owns window sizes, the peer of a pty's master, and making a terminal the controlling one; termios itself is nix's.
+//! The surprise: the slave of a pty is opened through its master (TIOCGPTPEER, Linux 4.13), never by the name
+//! /dev/pts/N, because a name can lead to another file system's pts (CVE-2025-52565).
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 

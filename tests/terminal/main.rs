@@ -22,8 +22,8 @@ pub enum Program {
 }
 
 impl Program {
-    /// Words of a shell command that runs `command` with `flags`; a shell inside has the prompt `inner> `, which comes from a
-    /// variable so that neither the echo of the line nor `fg` shows it.
+    /// Words of a shell command that runs `command` with `flags`; a shell inside has the prompt `inner> `, which
+    /// comes from a variable so that neither the echo of the line nor `fg` shows it.
     pub fn line(self, flags: &str, command: &str) -> String {
         match self {
             Self::Supervised => format!("PS1=\"$INNER\" {} {flags} busybox {command}", supervised().display()),

@@ -1,9 +1,9 @@
 //! Raw mode of the caller's terminal, and its way back even after `kill -9`.
 //!
-//! Owns the saved modes and the guard: a tiny process that waits on a socket whose other end only `rl` has, and restores the
-//! terminal when `rl` is gone without having said so. The surprise: it restores only while the terminal still has exactly the
-//! modes that `rl` gave it. The caller's shell is told of the end of `rl` at the same moment and sets modes for its own line
-//! editing; a late restore would break those.
+//! Owns the saved modes and the guard: a tiny process that waits on a socket whose other end only `rl` has, and
+//! restores the terminal when `rl` is gone without having said so. The surprise: it restores only while the terminal
+//! still has exactly the modes that `rl` gave it. The caller's shell is told of the end of `rl` at the same moment
+//! and sets modes for its own line editing; a late restore would break those.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -49,8 +49,9 @@ impl RawMode {
         tcgetpgrp(&self.terminal).map_or(true, |group| group == getpgrp())
     }
 
-    /// Raw. Never TCSADRAIN or TCSAFLUSH: the one can block on a terminal that has been stopped, the other throws away what
-    /// was typed ahead. Only for the foreground: with SIGTTOU blocked the kernel would let a background process do it too.
+    /// Raw. Never TCSADRAIN or TCSAFLUSH: the one can block on a terminal that has been stopped, the other throws
+    /// away what was typed ahead. Only for the foreground: with SIGTTOU blocked the kernel would let a background
+    /// process do it too.
     pub fn enter(&self) -> nix::Result<()> {
         tcsetattr(&self.terminal, SetArg::TCSANOW, &self.raw)
     }
@@ -71,8 +72,8 @@ impl Drop for RawMode {
     }
 }
 
-/// Back to `saved`, unless somebody else has changed the modes meanwhile. A terminal that refuses has been closed. The modes
-/// are ours to take back from the background too, so SIGTTOU must not stop this.
+/// Back to `saved`, unless somebody else has changed the modes meanwhile. A terminal that refuses has been closed.
+/// The modes are ours to take back from the background too, so SIGTTOU must not stop this.
 fn restore(terminal: BorrowedFd<'_>, saved: &Termios, raw: &Termios) {
     // The control flags are left out of the comparison: drivers correct them.
     let modes = |of: &Termios| (of.input_flags, of.output_flags, of.local_flags);

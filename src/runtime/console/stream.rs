@@ -1,9 +1,9 @@
 //! The caller's stdin and stdout without blocking, and the buffer between two streams.
 //!
-//! Owns how single reads and writes are made so that they never wait. The surprise: where the kernel allows it a terminal or pipe
-//! is opened once more through /proc/self/fd, which gives an open file of our own that may be O_NONBLOCK. Where it does not (a
-//! terminal of another user after su, a socket), the descriptor is used as it is: only after poll, and in pieces that
-//! fit into what poll promises.
+//! Owns how single reads and writes are made so that they never wait. The surprise: where the kernel allows it a
+//! terminal or pipe is opened once more through /proc/self/fd, which gives an open file of our own that may be
+//! O_NONBLOCK. Where it does not (a terminal of another user after su, a socket), the descriptor is used as it is:
+//! only after poll, and in pieces that fit into what poll promises.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -72,7 +72,8 @@ impl Buffer {
         self.start == self.end
     }
 
-    /// One read into the empty buffer; 0 is the end. Bytes that have not been written yet are kept, and nothing is read.
+    /// One read into the empty buffer; 0 is the end. Bytes that have not been written yet are kept, and nothing is
+    /// read.
     pub fn fill(&mut self, from: BorrowedFd<'_>) -> nix::Result<usize> {
         if !self.is_empty() {
             return Err(Errno::EAGAIN);
