@@ -19,7 +19,7 @@ use crate::error::{Context, Error, Result, catalog::state};
 use crate::host::Dirs;
 use crate::image;
 use crate::spec::Identity;
-use crate::sys::clone::{pidfd_open, pidfd_send_signal};
+use crate::sys::child::{open_pidfd, signal_pidfd};
 
 /// The directories of one container, locked for as long as this lives.
 #[derive(Debug)]
@@ -170,9 +170,9 @@ fn end(record: &Path) {
     let (Some(Ok(pid)), Some(Ok(start))) = (words.next().map(str::parse::<i32>), words.next().map(str::parse::<u64>)) else {
         return;
     };
-    if let Ok(pidfd) = pidfd_open(Pid::from_raw(pid))
+    if let Ok(pidfd) = open_pidfd(Pid::from_raw(pid))
         && procfs::start_time(pid) == Some(start)
     {
-        let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+        let _ = signal_pidfd(pidfd.as_fd(), libc::SIGKILL);
     }
 }

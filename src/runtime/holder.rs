@@ -6,7 +6,7 @@
 //! when its state file goes or names another.
 
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,8 @@ use subid::IdMap;
 
 use super::{base::refused, procfs};
 use crate::error::{Context, Error, Result, catalog::ids, catalog::state};
-use crate::sys::clone::{Side, clone, pidfd_open};
+use crate::sys::child::{close_all_but, exit_now, open_pidfd};
+use crate::sys::clone::{Side, clone};
 use crate::sys::process;
 
 const VERSION: u32 = 1;
@@ -77,7 +78,7 @@ fn join_existing(run: &Path, sources: &str) -> Option<Maps> {
         return None;
     }
     // The pidfd first, then the start time: if the pid is another process's by now, the time is not the recorded one.
-    let pidfd = pidfd_open(Pid::from_raw(held.pid)).ok()?;
+    let pidfd = open_pidfd(Pid::from_raw(held.pid)).ok()?;
     if procfs::start_time(held.pid)? != held.start_time {
         return None;
     }
@@ -152,20 +153,20 @@ fn hold(dir: PathBuf, mut ready: std::io::PipeReader) -> ! {
     let mut byte = [0];
     // EOF: the first run died before it had written the state, so nobody will ever join.
     if !matches!(ready.read(&mut byte), Ok(1)) {
-        process::exit_now(0);
+        exit_now(0);
     }
     drop(ready);
     // Without a watch (the user's inotify instances are used up) it can't see its state file go; it stays until the session ends.
     let Some(watch) = watch else {
-        let _ = process::close_all_but(None);
+        let _ = close_all_but(&mut []);
         loop {
             nix::unistd::pause();
         }
     };
-    let _ = process::close_all_but(Some(watch.as_fd()));
+    let _ = close_all_but(&mut [watch.as_fd().as_raw_fd()]);
     let me = Pid::this().as_raw();
     while still_named(&dir, me) && watch.read_events().is_ok() {}
-    process::exit_now(0);
+    exit_now(0);
 }
 
 fn watch(dir: &Path) -> Option<Inotify> {

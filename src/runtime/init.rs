@@ -22,7 +22,7 @@ use crate::error::{Context, Error, Result, catalog::process as codes, catalog::r
 use crate::plan::{CapabilitySets, Plan, Process, Step};
 use crate::spec::{Ulimit, capabilities};
 use crate::sys::signal::Signals;
-use crate::sys::{capability, loopback, process, pty, seccomp};
+use crate::sys::{capability, child, loopback, process, seccomp, terminal};
 
 /// What the child has besides the plan.
 pub(super) struct Init<'a> {
@@ -44,14 +44,13 @@ struct State {
 /// Runs the plan and execs. Never returns: a failure goes up, and the process ends.
 pub(super) fn run(init: &Init<'_>) -> ! {
     if !init.channel.wait_for_go() {
-        process::exit_now(125);
+        child::exit_now(125);
     }
     let error = match carry_out(init) {
-        Ok(state) => exec(init, &state),
+        Ok(state) => start(init, &state),
         Err(error) => error,
     };
-    init.channel.send_failure(&error);
-    process::exit_now(125)
+    child::exit_now(report(&init.channel, &error))
 }
 
 fn carry_out(init: &Init<'_>) -> Result<State> {
@@ -91,7 +90,7 @@ fn become_root(plan: &Plan) -> Result<()> {
 fn die_with_parent(channel: &Channel) -> Result<()> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).context(&codes::SETUP, || "bind the container's life to rl's".into())?;
     if channel.is_orphan() {
-        process::exit_now(125);
+        child::exit_now(125);
     }
     Ok(())
 }
@@ -165,9 +164,10 @@ impl State {
         let doing = || "open a terminal in the container's devpts".to_owned();
         let root = self.root()?;
         let master = root.open(Path::new("/dev/pts/ptmx"), OFlag::O_RDWR | OFlag::O_NOCTTY)?;
-        let slave = pty::open_slave(master.as_fd()).context(&codes::SETUP, doing)?;
+        terminal::unlock(master.as_fd()).context(&codes::SETUP, doing)?;
+        let slave = terminal::peer(master.as_fd()).context(&codes::SETUP, doing)?;
         root.bind_descriptor(slave.as_fd(), Path::new("/dev/console"))?;
-        pty::set_controlling(slave.as_fd()).context(&codes::SETUP, doing)?;
+        terminal::make_controlling(slave.as_fd()).context(&codes::SETUP, doing)?;
         channel.send_terminal(&master).context(&codes::SETUP, || "hand the terminal to rl".into())?;
         self.slave = Some(slave);
         Ok(())
@@ -315,21 +315,32 @@ fn stdio(process: &Process, state: &State) -> Result<()> {
     Ok(())
 }
 
-/// Execs the command; what comes back is why not.
-fn exec(init: &Init<'_>, state: &State) -> Error {
+/// The parent prints it; the status is for whoever reaps this process.
+fn report(channel: &Channel, error: &Error) -> u8 {
+    channel.send_failure(error);
+    error.exit_status()
+}
+
+/// Execs the command, or starts it below rl's own reaper; what comes back is why not.
+fn start(init: &Init<'_>, state: &State) -> Error {
     let process = &init.plan.process;
     let mut env = process.env.clone();
     if let (true, Some(account)) = (process.set_home, &state.account) {
         env.push(format!("HOME={}", account.home));
     }
-    let launch = || {
-        if let Err(errno) = init.signals.restore() {
-            return Error::new(&codes::SETUP, "restore the signal mask").because(errno);
-        }
-        let errno = execute(&process.args, &env);
-        explain(process, &env, errno)
-    };
-    if process.init { reaper::run(launch) } else { launch() }
+    let launch = || explain(process, &env, execute(&process.args, &env));
+    if process.init {
+        // The container sees pid 1's command line: rl's own would show the host's paths and the values of -e.
+        crate::sys::process::hide_arguments("rl-init");
+        return match reaper::run(init.signals, || report(&init.channel, &launch())) {
+            Ok(never) => match never {},
+            Err(errno) => Error::new(&codes::SETUP, "start the command below rl's init").because(errno),
+        };
+    }
+    match init.signals.restore() {
+        Ok(()) => launch(),
+        Err(errno) => Error::new(&codes::SETUP, "restore the signal mask").because(errno),
+    }
 }
 
 fn explain(process: &Process, env: &[String], errno: Errno) -> Error {

@@ -9,7 +9,7 @@ pub mod console;
 pub mod container;
 pub mod diagnose;
 pub mod holder;
-pub mod init;
+mod init;
 pub mod message;
 mod mounts;
 pub mod parent;

@@ -12,10 +12,11 @@ use super::console::Console;
 use super::container::{Container, collect};
 use super::init::{self, Init};
 use super::message::{Channel, Report};
-use super::supervise::{self, Exit};
+use super::supervise;
 use crate::error::{Context, Error, Result, catalog::ids, catalog::process as codes, catalog::state};
 use crate::host::Dirs;
 use crate::plan::{HostPlan, IdPlan, Namespaces, Plan};
+use crate::sys::child::Exit;
 use crate::sys::clone::{Child, Side, clone};
 use crate::sys::signal::Signals;
 
@@ -45,12 +46,12 @@ pub fn run(plan: &Plan, filter: Option<&[u8]>, container: &Container, dirs: &Dir
     let console = match started(&channel, plan.process.interactive) {
         Ok(console) => console,
         Err(error) => {
-            let _ = supervise::reap(&child);
+            child.kill();
             return Err(error);
         }
     };
     collect(dirs);
-    let exit = supervise::supervise(&child, &signals, console);
+    let exit = supervise::supervise(child, &signals, console);
     if !plan.namespaces.pid {
         supervise::end_descendants();
     }

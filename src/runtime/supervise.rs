@@ -5,7 +5,7 @@
 //! only `rl`, and what the kernel would have done for a process group is done here. A first process that handles
 //! neither SIGINT nor SIGTERM ignores them, as pid 1 does everywhere; `--init` is for that.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -16,16 +16,8 @@ use crate::error::{Context, Error, Result, catalog::process};
 use crate::runtime::console::{Console, STREAMS};
 pub use crate::sys::child::Exit;
 use crate::sys::child::{signal_pid, signal_pidfd, wait_pidfd};
+use crate::sys::clone::Child;
 use crate::sys::signal::Signals;
-
-/// The container's first process, a child of this one.
-#[derive(Debug)]
-pub struct Child {
-    /// Its pid here; leader of its own session and process group.
-    pub pid: Pid,
-    /// The same, immune to reuse of the number.
-    pub pidfd: OwnedFd,
-}
 
 impl Child {
     /// Sends a signal by number. A child that has ended is no error: its status is about to be read.
@@ -71,6 +63,36 @@ pub fn supervise(child: Child, signals: &Signals, mut console: Option<Console>) 
         child.kill();
     }
     ended
+}
+
+/// Waits for a child that shares this process's terminal and process group (`rl unshare`): the terminal's signals reach it
+/// without help, so none is forwarded.
+pub fn wait_for_end(child: &Child) -> Result<Exit> {
+    let ended = wait_pidfd(child.pidfd.as_fd(), true).context(&process::SUPERVISE, || format!("wait for pid {}", child.pid))?;
+    ended.ok_or_else(|| Error::new(&process::SUPERVISE, format!("wait for pid {}", child.pid)))
+}
+
+/// Ends what a container without a pid namespace has left: such processes have become this one's children (subreaper), so that
+/// each round of killing and reaping shows the next generation. The holder may be a child too; it is in our own user namespace,
+/// as no process of a container is.
+pub fn end_descendants() {
+    let path = format!("/proc/self/task/{}/children", nix::unistd::gettid());
+    let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/user")).ok();
+    let own = namespace("self");
+    loop {
+        let children = std::fs::read_to_string(&path).unwrap_or_default();
+        let theirs = children.split_ascii_whitespace().filter(|pid| namespace(pid) != own);
+        let mut children = theirs.filter_map(|word| word.parse().ok()).map(Pid::from_raw).peekable();
+        if children.peek().is_none() {
+            return;
+        }
+        for pid in children {
+            // Children can't be reaped by anybody else, so the number is still theirs.
+            if signal_pid(pid, libc::SIGKILL).is_err() || crate::sys::child::wait_pid(pid).is_err() {
+                return;
+            }
+        }
+    }
 }
 
 /// What one poll has found.

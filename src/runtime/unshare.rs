@@ -11,11 +11,11 @@ use std::path::Path;
 use nix::sched::CloneFlags;
 
 use super::mounts;
-use super::supervise::{self, Exit};
+use super::supervise;
 use crate::error::{Context, Error, Result, catalog::process as codes, catalog::rootfs};
 use crate::plan::Propagation;
 use crate::sys::clone::{Side, clone};
-use crate::sys::process;
+use crate::sys::child::{Exit, exit_now};
 use crate::sys::signal::Signals;
 
 /// What is asked for.
@@ -44,12 +44,12 @@ pub fn run(unshare: &Unshare<'_>) -> Result<Exit> {
     // The terminal's signals reach the command directly, in the same process group; here they must not end the wait.
     let signals = Signals::block().context(&codes::SETUP, || "block signals".into())?;
     match clone(namespaces).context(&codes::SETUP, || format!("make the namespaces {namespaces:?}"))? {
-        Side::Parent(child) => supervise::reap(&child),
+        Side::Parent(child) => supervise::wait_for_end(&child),
         Side::Child => {
             let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
             let error = signals.restore().map_or_else(|errno| Error::new(&codes::SETUP, "restore signals").because(errno), |()| exec(unshare));
             eprintln!("rl: {error}");
-            process::exit_now(error.exit_status().into());
+            exit_now(error.exit_status());
         }
     }
 }

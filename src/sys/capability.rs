@@ -37,7 +37,6 @@ pub struct Sets {
 ///
 /// # Errors
 /// None that are known.
-#[allow(unsafe_code)]
 pub fn get() -> Result<Sets, Errno> {
     let mut header = Header { version: VERSION_3, pid: 0 };
     let mut halves = [Half::default(); 2];
@@ -51,7 +50,6 @@ pub fn get() -> Result<Sets, Errno> {
 ///
 /// # Errors
 /// EPERM for a capability that is not permitted now.
-#[allow(unsafe_code)]
 pub fn set(effective: u64, permitted: u64, inheritable: u64) -> Result<(), Errno> {
     let mut header = Header { version: VERSION_3, pid: 0 };
     let half = |shift: u32| Half {
@@ -99,7 +97,6 @@ pub fn raise_ambient(mask: u64) -> Result<(), Errno> {
         .try_for_each(|number| prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as libc::c_ulong, number))
 }
 
-#[allow(unsafe_code)]
 fn prctl(operation: libc::c_int, first: libc::c_ulong, second: libc::c_ulong) -> Result<(), Errno> {
     let zero: libc::c_ulong = 0;
     // SAFETY: these operations take integers only, and demand that the unused ones are zero.

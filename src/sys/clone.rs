@@ -1,18 +1,18 @@
-//! clone3(2) as a fork that makes namespaces, and setns(2) through a pidfd.
+//! clone3(2) as a fork that makes namespaces.
 
 use std::mem::size_of;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
-/// A child of this process.
+/// A child of this process; a container's is leader of its own session and process group.
 #[derive(Debug)]
 pub struct Child {
     /// Its pid in our namespace; it can't be reused before we have reaped it.
     pub pid: Pid,
-    /// Readable when it has ended.
+    /// The same, immune to reuse of the number; readable when it has ended.
     pub pidfd: OwnedFd,
 }
 
@@ -29,7 +29,6 @@ pub enum Side {
 ///
 /// # Errors
 /// EPERM and ENOSPC where user namespaces are forbidden or exhausted, EAGAIN at the limit of processes.
-#[allow(unsafe_code)]
 pub fn clone(namespaces: CloneFlags) -> Result<Side, Errno> {
     debug_assert_eq!(threads(), 1, "clone copies the calling thread only; locks of others would stay locked for ever");
     let mut pidfd: libc::c_int = -1;
@@ -53,29 +52,4 @@ pub fn clone(namespaces: CloneFlags) -> Result<Side, Errno> {
 
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
-}
-
-/// Opens a pidfd for a process that need not be a child (pidfd_open(2), Linux 5.3).
-///
-/// # Errors
-/// ESRCH when there is no such process.
-#[allow(unsafe_code)]
-pub fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
-    // SAFETY: takes two integers.
-    let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
-    let fd = Errno::result(result)?;
-    // SAFETY: the kernel has just made this descriptor for us; it is close-on-exec by itself.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
-}
-
-/// Sends a signal to the very process that the pidfd stands for (pidfd_send_signal(2), Linux 5.1).
-///
-/// # Errors
-/// ESRCH when it has ended.
-#[allow(unsafe_code)]
-pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: libc::c_int) -> Result<(), Errno> {
-    let none: *const libc::siginfo_t = std::ptr::null();
-    // SAFETY: a null siginfo means the same as kill(2); the other arguments are integers.
-    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0) };
-    Errno::result(result).map(drop)
 }

@@ -9,7 +9,6 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 ///
 /// # Errors
 /// EPERM without CAP_NET_ADMIN over the network namespace.
-#[allow(unsafe_code)]
 pub fn up() -> Result<(), Errno> {
     let control = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     // SAFETY: ifreq is plain data for which all zeros is a valid value.

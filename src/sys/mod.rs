@@ -1,13 +1,17 @@
-//! The only unsafe code: system calls that nix has not wrapped, each in a safe function of the same name.
+//! The only unsafe code: system calls that nix has not wrapped, each in a safe function.
 //!
-//! Owns argument passing and nothing else: no policy, no retries but EINTR, errors are the bare errno (the caller knows what it
-//! was doing). The surprise: `clone` is only right in a single-threaded process, and asserts it.
+//! Owns the calls and their safety arguments, nothing of what they are for: every function returns the bare errno and
+//! its caller says what was being done. The surprise: functions that make processes are safe only while `rl` has one
+//! thread, which `clone` asserts.
+
+#![expect(unsafe_code, reason = "this is the module for it")]
 
 pub mod capability;
+pub mod child;
 pub mod clone;
 pub mod loopback;
 pub mod mount;
 pub mod process;
-pub mod pty;
 pub mod seccomp;
 pub mod signal;
+pub mod terminal;

@@ -23,7 +23,6 @@ pub struct Change {
     pub recursive: bool,
 }
 
-#[allow(unsafe_code)]
 fn owned(result: libc::c_long) -> Result<OwnedFd, Errno> {
     let fd = Errno::result(result)?;
     // SAFETY: only called with the result of a system call that has just made a descriptor for us.
@@ -34,13 +33,11 @@ fn owned(result: libc::c_long) -> Result<OwnedFd, Errno> {
 ///
 /// # Errors
 /// ENODEV for an unknown file system, EPERM without CAP_SYS_ADMIN.
-#[allow(unsafe_code)]
 pub fn fsopen(name: &CStr) -> Result<OwnedFd, Errno> {
     // SAFETY: name is a C string that outlives the call.
     owned(unsafe { libc::syscall(libc::SYS_fsopen, name.as_ptr(), libc::FSOPEN_CLOEXEC) })
 }
 
-#[allow(unsafe_code)]
 fn fsconfig(fs: BorrowedFd<'_>, command: libc::c_uint, key: *const libc::c_char, value: *const libc::c_char) -> Result<(), Errno> {
     // SAFETY: key and value are null or C strings that outlive the call, as the commands used below demand.
     let result = unsafe { libc::syscall(libc::SYS_fsconfig, fs.as_raw_fd(), command, key, value, 0) };
@@ -75,7 +72,6 @@ pub fn fsconfig_create(fs: BorrowedFd<'_>) -> Result<(), Errno> {
 ///
 /// # Errors
 /// EPERM where the kernel refuses a fresh instance (a partly covered proc or sysfs on the host).
-#[allow(unsafe_code)]
 pub fn fsmount(fs: BorrowedFd<'_>, attributes: u64) -> Result<OwnedFd, Errno> {
     // SAFETY: takes integers only.
     owned(unsafe { libc::syscall(libc::SYS_fsmount, fs.as_raw_fd(), libc::FSMOUNT_CLOEXEC, attributes as libc::c_uint) })
@@ -85,7 +81,6 @@ pub fn fsmount(fs: BorrowedFd<'_>, attributes: u64) -> Result<OwnedFd, Errno> {
 ///
 /// # Errors
 /// EINVAL for a non-recursive copy that would uncover something that the host has covered.
-#[allow(unsafe_code)]
 pub fn open_tree_clone(dir: BorrowedFd<'_>, path: &CStr, recursive: bool) -> Result<OwnedFd, Errno> {
     let mut flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_EMPTY_PATH as libc::c_uint;
     if recursive {
@@ -107,7 +102,6 @@ pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno
 ///
 /// # Errors
 /// As [`attach`].
-#[allow(unsafe_code)]
 pub fn attach_at(mount: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     let mut flags = libc::MOVE_MOUNT_F_EMPTY_PATH;
     if name.is_empty() {
@@ -124,7 +118,6 @@ pub fn attach_at(mount: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &CStr) -> Res
 ///
 /// # Errors
 /// EPERM when a flag is cleared that the host has locked.
-#[allow(unsafe_code)]
 pub fn mount_setattr(mount: BorrowedFd<'_>, change: Change) -> Result<(), Errno> {
     let attr = libc::mount_attr {
         attr_set: change.set,

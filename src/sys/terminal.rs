@@ -25,6 +25,13 @@ pub fn set_window_size(terminal: BorrowedFd<'_>, size: &WindowSize) -> nix::Resu
     Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, std::ptr::from_ref(size)) }).map(drop)
 }
 
+/// Lets the slave of a pty's master be opened (unlockpt(3), which nix offers for masters of its own only).
+pub fn unlock(master: BorrowedFd<'_>) -> nix::Result<()> {
+    let locked: libc::c_int = 0;
+    // SAFETY: TIOCSPTLCK reads one int.
+    Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const locked) }).map(drop)
+}
+
 /// Opens the slave of a pty's master, close-on-exec and without making it the controlling terminal.
 pub fn peer(master: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
     let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
