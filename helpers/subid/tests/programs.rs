@@ -1,11 +1,12 @@
 //! The real newuidmap and newgidmap on a real user namespace.
 //!
-//! Mapping one's own id needs no range in /etc/subuid, so this works for every user who may make a user namespace.
+//! Mapping one's own id needs no range in /etc/subuid, nor a setuid bit; the tests of whole ranges need an unprivileged user
+//! who has some.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use subid::{HelperError, IdMap, Range, Writer, full_map, write_maps};
+use subid::{HelperError, IdMap, Kind, Range, User, Writer, full_map, ranges, write_maps};
 
 /// A process in a new user namespace without maps; it lives until its stdin is closed.
 struct Namespace(Child);
@@ -39,10 +40,13 @@ impl Drop for Namespace {
 }
 
 /// A missing need is a failure where everything has been prepared, as in CI.
+fn must_work() -> bool {
+    std::env::var_os("RL_MUST_WORK").is_some_and(|value| value == "1")
+}
+
 fn needs() -> Option<Namespace> {
     let namespace = Writer::find().ok().and_then(|_| Namespace::new());
-    let must = std::env::var_os("RL_MUST_WORK").is_some_and(|value| value == "1");
-    assert!(namespace.is_some() || !must, "needs newuidmap, newgidmap and unshare -U");
+    assert!(namespace.is_some() || !must_work(), "needs newuidmap, newgidmap and unshare -U");
     if namespace.is_none() {
         eprintln!("skipped: needs newuidmap, newgidmap and unshare -U");
     }
@@ -75,14 +79,32 @@ fn a_range_that_is_nobodys_is_not_permitted() {
     assert_eq!(namespace.map("uid"), IdMap::default());
 }
 
+/// The whole maps of a caller with subordinate ids. Root is not asked to have any: it needs no helper.
+fn full() -> Option<(IdMap, IdMap)> {
+    let (uid, gid) = own();
+    let user = User::of(uid);
+    let map = |kind, own| {
+        let ranges = ranges(kind, &user).expect("the ranges");
+        (!ranges.is_empty()).then(|| full_map(own, &ranges).expect("a map"))
+    };
+    let maps = map(Kind::Uid, uid).zip(map(Kind::Gid, gid)).filter(|_| uid != 0);
+    assert!(maps.is_some() || uid == 0 || !must_work(), "needs subordinate ids");
+    if maps.is_none() {
+        eprintln!("skipped: needs an unprivileged user with subordinate ids");
+    }
+    maps
+}
+
+#[test]
+fn the_callers_whole_range_is_mapped() {
+    let (Some(namespace), Some((uid, gid))) = (needs(), full()) else { return };
+    write_maps(namespace.pid(), &uid, &gid).expect("both maps");
+    assert_eq!((namespace.map("uid"), namespace.map("gid")), (uid, gid));
+}
+
 #[test]
 fn no_new_privs_is_found_out() {
-    // Root's newuidmap works without its setuid bit.
-    if own().0 == 0 {
-        return;
-    }
-    let Some(namespace) = needs() else { return };
-    let _ = namespace;
+    let Some(_) = full() else { return };
     let test = std::env::current_exe().expect("this test");
     let mut command = Command::new("setpriv");
     command.args(["--no-new-privs", "--"]).arg(test).args(["--exact", "--ignored", "under_no_new_privs"]);
@@ -93,8 +115,7 @@ fn no_new_privs_is_found_out() {
 #[test]
 #[ignore = "run by no_new_privs_is_found_out, under setpriv"]
 fn under_no_new_privs() {
-    let Some(namespace) = needs() else { return };
-    let (uid, gid) = own();
-    let error = write_maps(namespace.pid(), &IdMap::single(0, uid), &IdMap::single(0, gid));
+    let (Some(namespace), Some((uid, gid))) = (needs(), full()) else { return };
+    let error = write_maps(namespace.pid(), &uid, &gid);
     assert!(matches!(error, Err(HelperError::NoNewPrivileges { .. })), "{error:?}");
 }
