@@ -5,6 +5,7 @@
 //! the two halves of an overlay) is handed beside the `Spec`, in [`Extras`].
 
 pub mod build;
+pub mod ids;
 
 use std::path::PathBuf;
 
