@@ -83,8 +83,7 @@ fn current(caller: &Caller) -> Result<Base> {
 
 /// The maps that the caller is entitled to.
 fn wanted(caller: &Caller) -> Result<Maps> {
-    let user = nix::unistd::User::from_uid(caller.uid.into()).ok().flatten();
-    let user = subid::User { name: user.map(|user| user.name), uid: caller.uid };
+    let user = subid::User::of(caller.uid);
     let map = |kind, id| -> Result<IdMap> {
         let mut ranges = subid::ranges(kind, &user).map_err(subid_error)?;
         if ranges.is_empty() && caller.kind == Kind::Root {
@@ -93,7 +92,7 @@ fn wanted(caller: &Caller) -> Result<Maps> {
         if ranges.is_empty() {
             return Err(no_ranges(&user, kind));
         }
-        subid::full_map(id, &ranges).context(&ids::BAD_SUBID_FILE, || format!("lay out the subordinate {kind}s of {user}"))
+        subid::full_map(id, &ranges).context(&ids::BAD_SUBID_FILE, || format!("lay out the ranges of {}", kind.file()))
     };
     Ok(Maps { uid: map(subid::Kind::Uid, caller.uid)?, gid: map(subid::Kind::Gid, caller.gid)? })
 }
@@ -101,10 +100,13 @@ fn wanted(caller: &Caller) -> Result<Maps> {
 fn no_ranges(user: &subid::User, kind: subid::Kind) -> Error {
     let file = kind.file();
     let name = user.name.clone().unwrap_or_else(|| user.uid.to_string());
-    let start = subid::first_free();
-    let end = start + 65535;
-    Error::new(&ids::NO_SUBORDINATE_IDS, format!("{file} and the name service give {name} no range"))
-        .fix(format!("Ask the administrator for: usermod --add-subuids {start}-{end} --add-subgids {start}-{end} {name}"))
+    let error = Error::new(&ids::NO_SUBORDINATE_IDS, format!("{file} and the name service give {name} no range"));
+    match subid::first_free().map(|start| (start, start + 65535)) {
+        Some((start, end)) => error.fix(format!(
+            "Ask the administrator for: usermod --add-subuids {start}-{end} --add-subgids {start}-{end} {name}"
+        )),
+        None => error,
+    }
 }
 
 fn subid_error(error: subid::Error) -> Error {

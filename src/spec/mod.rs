@@ -5,10 +5,10 @@
 //! the two halves of an overlay) is handed beside the `Spec`, in [`Extras`].
 
 pub mod build;
+pub mod capabilities;
 pub mod files;
 mod mounts;
 pub mod seccomp;
-pub mod capabilities;
 pub mod ids;
 
 use std::path::PathBuf;
