@@ -109,7 +109,8 @@ fn parse(words: &[String]) -> Result<(bool, Vec<&'static str>)> {
 }
 
 fn unknown(word: &str, name: &str) -> Error {
-    let near: Vec<_> = NAMES.into_iter().filter(|known| !name.is_empty() && (known.contains(name) || name.contains(known))).collect();
+    let near: Vec<_> =
+        NAMES.into_iter().filter(|known| !name.is_empty() && (known.contains(name) || name.contains(known))).collect();
     let error = Error::new(&security::UNKNOWN_CAPABILITY, format!("{word:?}"));
     if near.is_empty() { error } else { error.fix(format!("Did you mean {}?", near.join(" or "))) }
 }
@@ -137,7 +138,10 @@ mod tests {
 
     #[test]
     fn names_are_taken_in_any_case_with_or_without_prefix() {
-        assert_eq!(resolved(&["cap_net_raw", "Sys_Time"], &["CHOWN,kill"]).expect("sets"), (0x8004_05fb & !0x21) | 1 << 13 | 1 << 25);
+        assert_eq!(
+            resolved(&["cap_net_raw", "Sys_Time"], &["CHOWN,kill"]).expect("sets"),
+            (0x8004_05fb & !0x21) | 1 << 13 | 1 << 25
+        );
     }
 
     #[test]

@@ -43,7 +43,11 @@ pub fn get() -> Result<Sets, Errno> {
     // SAFETY: version 3 writes two halves; both pointers are valid for the call.
     Errno::result(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, halves.as_mut_ptr()) })?;
     let join = |pick: fn(&Half) -> u32| u64::from(pick(&halves[0])) | u64::from(pick(&halves[1])) << 32;
-    Ok(Sets { effective: join(|half| half.effective), permitted: join(|half| half.permitted), inheritable: join(|half| half.inheritable) })
+    Ok(Sets {
+        effective: join(|half| half.effective),
+        permitted: join(|half| half.permitted),
+        inheritable: join(|half| half.inheritable),
+    })
 }
 
 /// Sets the three sets.
