@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmod, fchmodat, futimens, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, LinkatFlags, Uid, UnlinkatFlags, fchownat, ftruncate, linkat, mkfifoat, symlinkat, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, ftruncate, linkat, mkfifoat, symlinkat, unlinkat};
 
 use super::archive::{Archive, Entry, Kind};
 use super::tree::{Tree, beneath, is_directory, look, open_beneath};
@@ -233,7 +233,7 @@ impl Applier {
             return refused("a hard link to a directory, or to nothing");
         }
         let (parent, own) = self.tree.parent(path).map_err(call("open its directory"))?;
-        linkat(&from, name, parent, own, LinkatFlags::AT_SYMLINK_NOFOLLOW).map_err(call("make the hard link"))
+        linkat(&from, name, parent, own, AtFlags::empty()).map_err(call("make the hard link"))
     }
 
     fn symlink(&mut self, entry: &Entry, path: &Path) -> Result<(), Trouble> {
