@@ -1,1 +1,3 @@
 //! Carries a plan out: parent, init, console, state.
+
+pub mod seccomp;

@@ -5,10 +5,11 @@
 //! the two halves of an overlay) is handed beside the `Spec`, in [`Extras`].
 
 pub mod build;
+pub mod capabilities;
+pub mod seccomp;
 
 use std::path::PathBuf;
 
-use oci_spec::runtime::LinuxSeccomp;
 use serde::Serialize;
 use subid::IdMap;
 
@@ -182,8 +183,8 @@ pub enum SeccompChoice {
     Default,
     /// None.
     Unconfined,
-    /// A profile in the OCI's terms; docker's form is converted where it is read.
-    Profile(Box<LinuxSeccomp>),
+    /// The file of `--security-opt seccomp=FILE`; its conditions are decided when the capabilities are.
+    Profile(Box<seccomp::Profile>),
 }
 
 /// Namespaces that are shared with the host.

@@ -1,1 +1,10 @@
 //! The only unsafe code: system calls that nix has not wrapped, each in a safe function.
+//!
+//! Owns the calls and their safety arguments, nothing of what they are for: every function returns the bare errno and
+//! its caller says what was being done. The surprise: functions that make processes are safe only while `rl` has one
+//! thread, which `clone` asserts.
+
+#![expect(unsafe_code, reason = "this is the module for it")]
+
+pub mod capability;
+pub mod seccomp;
