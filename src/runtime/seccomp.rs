@@ -19,7 +19,7 @@ use oci_spec::runtime::{
 
 use crate::error::catalog::security::{SECCOMP_COMPILE, SECCOMP_PROFILE};
 use crate::error::{Context, Entry, Error, Result};
-use crate::spec::seccomp::{Machine, default_profile, table::NEWER};
+use crate::spec::seccomp::{default_profile, table::NEWER};
 use crate::spec::{SeccompChoice, capabilities};
 use crate::sys::seccomp::Filter;
 
@@ -33,7 +33,7 @@ pub fn program(choice: &SeccompChoice, caps: &[String], cache: &Path) -> Result<
             cache::or_make(&cache.join(key), || compile(&default_profile(caps), &SECCOMP_COMPILE)).map(Some)
         }
         SeccompChoice::Profile(profile) => {
-            let profile = profile.resolve(caps, machine()?)?;
+            let profile = profile.resolve(caps);
             let text = serde_json::to_vec(&profile).context(&SECCOMP_PROFILE, || "write the profile as JSON".into())?;
             let key = cache::content_key(&text, version());
             cache::or_make(&cache.join(key), || compile(&profile, &SECCOMP_PROFILE)).map(Some)
@@ -44,14 +44,6 @@ pub fn program(choice: &SeccompChoice, caps: &[String], cache: &Path) -> Result<
 /// A newer libseccomp knows more names and may order a program differently.
 fn version() -> (u32, u32, u32) {
     ScmpVersion::current().map_or((0, 0, 0), |version| (version.major, version.minor, version.micro))
-}
-
-fn machine() -> Result<Machine> {
-    let name = nix::sys::utsname::uname().context(&SECCOMP_PROFILE, || "uname".into())?;
-    let release = name.release().to_string_lossy();
-    let mut parts = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
-    let kernel = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-    Ok(Machine { arch: std::env::consts::ARCH, kernel })
 }
 
 /// Compiles a profile. `blame` is the catalog's entry for what libseccomp refuses: the user's file or rl's own table.

@@ -2,7 +2,7 @@
 //!
 //! Owns the table of names and the rules by which podman combines the flags. It does not set anything: that is
 //! `sys::capability`, which takes the masks that [`mask`] makes. The surprise: `ambient` holds only what was added by name, and it
-//! is for a process whose uid is not 0; root has its capabilities without it, and `inheritable` stays empty (CVE-2022-24769).
+//! is for a process whose uid is not 0; root has its capabilities without it.
 
 use crate::error::{Error, Result, catalog};
 
@@ -68,17 +68,14 @@ pub const DEFAULT: u64 = bit("CHOWN")
     | bit("SETUID")
     | bit("SYS_CHROOT");
 
-/// The sets of the container's process: names without `CAP_`, in the order of their numbers.
+/// The sets of the container's process, in the order of the capabilities' numbers. The inheritable set is not among them because
+/// it is empty (CVE-2022-24769); only a non-zero uid's ambient capabilities are inheritable too, as the kernel demands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sets {
-    /// What can ever be had again, setuid programs and file capabilities included.
-    pub bounding: Vec<String>,
-    /// Effective and permitted for uid 0; the same as `bounding`.
-    pub effective: Vec<String>,
-    /// Always empty; a non-zero uid's ambient capabilities are made inheritable together with being raised.
-    pub inheritable: Vec<String>,
-    /// What a process of another uid than 0 is given: the capabilities that were added by name.
-    pub ambient: Vec<String>,
+    /// What root has, and the most that anything in the container can ever have.
+    pub bounding: Vec<&'static str>,
+    /// What a process of another uid is given: the capabilities that were added by name.
+    pub ambient: Vec<&'static str>,
 }
 
 /// Combines the flags as podman does: `ALL` first, single names after it. `privileged` starts from every capability and still
@@ -103,9 +100,9 @@ pub fn resolve(add: &[String], drop: &[String], privileged: bool) -> Result<Sets
         (true, false) => ALL,
         (false, false) => DEFAULT,
     };
-    let effective = (base | add.mask) & !drop.mask;
-    let ambient = if add.all { effective } else { add.mask };
-    Ok(sets(effective, ambient))
+    let bounding = (base | add.mask) & !drop.mask;
+    let ambient = if add.all { bounding } else { add.mask };
+    Ok(sets(bounding, ambient))
 }
 
 /// The mask of names with or without `CAP_`; a name that is in no table has no bit.
@@ -114,8 +111,8 @@ pub fn mask<S: AsRef<str>>(names: &[S]) -> u64 {
 }
 
 /// The names of a mask's bits, in the order of their numbers.
-pub fn names(mask: u64) -> Vec<String> {
-    NAMES.iter().enumerate().filter(|(number, _)| mask >> number & 1 == 1).map(|(_, name)| (*name).to_owned()).collect()
+pub fn names(mask: u64) -> Vec<&'static str> {
+    NAMES.into_iter().enumerate().filter(|(number, _)| mask >> number & 1 == 1).map(|(_, name)| name).collect()
 }
 
 /// `sys_chroot`, `SYS_CHROOT` and `CAP_SYS_CHROOT` are 18.
@@ -151,9 +148,8 @@ const fn same(left: &[u8], right: &[u8]) -> bool {
     true
 }
 
-fn sets(effective: u64, ambient: u64) -> Sets {
-    let effective = names(effective);
-    Sets { bounding: effective.clone(), effective, inheritable: Vec::new(), ambient: names(ambient) }
+fn sets(bounding: u64, ambient: u64) -> Sets {
+    Sets { bounding: names(bounding), ambient: names(ambient) }
 }
 
 /// One flag's values together.
@@ -231,8 +227,8 @@ mod tests {
         words.iter().map(|word| (*word).to_owned()).collect()
     }
 
-    fn effective(add: &[&str], drop: &[&str]) -> Vec<String> {
-        resolve(&words(add), &words(drop), false).expect("valid flags").effective
+    fn bounding(add: &[&str], drop: &[&str]) -> Vec<&'static str> {
+        resolve(&words(add), &words(drop), false).expect("valid flags").bounding
     }
 
     fn refused(add: &[&str], drop: &[&str]) -> Error {
@@ -251,43 +247,42 @@ mod tests {
     fn without_flags_there_are_podmans_eleven() {
         let sets = resolve(&[], &[], false).expect("no flags");
         assert_eq!(
-            sets.effective.join(" "),
+            sets.bounding.join(" "),
             "CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE SYS_CHROOT SETFCAP"
         );
-        assert_eq!(sets.bounding, sets.effective);
-        assert!(sets.inheritable.is_empty() && sets.ambient.is_empty());
+        assert!(sets.ambient.is_empty());
     }
 
     #[test]
     fn every_spelling_of_a_name_is_the_same_capability() {
         for spelling in ["sys_admin", "SYS_ADMIN", "CAP_SYS_ADMIN", "cap_sys_admin", "Cap_Sys_Admin"] {
-            assert!(effective(&[spelling], &[]).contains(&"SYS_ADMIN".to_owned()), "{spelling}");
+            assert!(bounding(&[spelling], &[]).contains(&"SYS_ADMIN"), "{spelling}");
         }
     }
 
     #[test]
     fn drop_all_leaves_what_was_added() {
-        assert_eq!(effective(&["chown", "net_raw"], &["all"]), ["CHOWN", "NET_RAW"]);
-        assert!(effective(&[], &["ALL"]).is_empty());
+        assert_eq!(bounding(&["chown", "net_raw"], &["all"]), ["CHOWN", "NET_RAW"]);
+        assert!(bounding(&[], &["ALL"]).is_empty());
     }
 
     #[test]
     fn add_all_loses_what_was_dropped() {
-        let kept = effective(&["ALL"], &["SYS_ADMIN"]);
+        let kept = bounding(&["ALL"], &["SYS_ADMIN"]);
         assert_eq!(kept.len(), 40);
-        assert!(!kept.contains(&"SYS_ADMIN".to_owned()));
+        assert!(!kept.contains(&"SYS_ADMIN"));
     }
 
     #[test]
     fn a_list_with_commas_is_several_names() {
-        assert_eq!(effective(&["chown,kill"], &["all"]), ["CHOWN", "KILL"]);
+        assert_eq!(bounding(&["chown,kill"], &["all"]), ["CHOWN", "KILL"]);
     }
 
     #[test]
     fn privileged_has_everything_but_what_was_dropped() {
-        assert_eq!(resolve(&[], &[], true).expect("privileged").effective.len(), 41);
+        assert_eq!(resolve(&[], &[], true).expect("privileged").bounding.len(), 41);
         let sets = resolve(&[], &words(&["mknod"]), true).expect("privileged");
-        assert_eq!(sets.effective.len(), 40);
+        assert_eq!(sets.bounding.len(), 40);
         assert!(sets.ambient.is_empty());
     }
 
@@ -295,7 +290,6 @@ mod tests {
     fn only_added_names_are_ambient() {
         let sets = resolve(&words(&["net_raw", "chown"]), &words(&["kill"]), false).expect("valid flags");
         assert_eq!(sets.ambient, ["CHOWN", "NET_RAW"]);
-        assert!(sets.inheritable.is_empty());
     }
 
     #[test]
@@ -330,11 +324,11 @@ mod tests {
         #[test]
         fn what_is_dropped_is_gone_and_what_is_added_is_there(add in 0..=ALL, drop in 0..=ALL, privileged: bool) {
             let add = add & !drop;
-            let sets = resolve(&names(add), &names(drop), privileged).expect("disjoint names");
-            let effective = mask(&sets.effective);
-            prop_assert_eq!(effective & drop, 0);
-            prop_assert_eq!(effective & add, add);
-            prop_assert_eq!(mask(&sets.ambient) & !effective, 0);
+            let sets = resolve(&words(&names(add)), &words(&names(drop)), privileged).expect("disjoint names");
+            let held = mask(&sets.bounding);
+            prop_assert_eq!(held & drop, 0);
+            prop_assert_eq!(held & add, add);
+            prop_assert_eq!(mask(&sets.ambient) & !held, 0);
         }
     }
 }

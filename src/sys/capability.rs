@@ -83,19 +83,6 @@ pub fn drop_bounding(keep: u64) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The bounding set, as far as this kernel's last capability.
-pub fn bounding() -> Result<u64, Errno> {
-    let mut mask = 0;
-    for number in 0..BITS {
-        match prctl(libc::PR_CAPBSET_READ, number.into(), 0) {
-            Ok(there) => mask |= u64::from(there != 0) << number,
-            Err(Errno::EINVAL) => break,
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(mask)
-}
-
 /// Empties the ambient set.
 pub fn clear_ambient() -> Result<(), Errno> {
     prctl(libc::PR_CAP_AMBIENT, ambient(libc::PR_CAP_AMBIENT_CLEAR_ALL), 0).map(drop)
@@ -111,11 +98,6 @@ pub fn raise_ambient(mask: u64) -> Result<(), Errno> {
         }
     }
     Ok(())
-}
-
-/// With it, a change from uid 0 to another keeps the permitted set (the effective one is emptied all the same); exec clears it.
-pub fn set_keep_caps(keep: bool) -> Result<(), Errno> {
-    prctl(libc::PR_SET_KEEPCAPS, keep.into(), 0).map(drop)
 }
 
 /// The operations of PR_CAP_AMBIENT are ints in libc and unsigned longs in the call; none is negative.
@@ -157,7 +139,6 @@ mod tests {
         assert_eq!(sets.effective, status("CapEff"));
         assert_eq!(sets.permitted, status("CapPrm"));
         assert_eq!(sets.inheritable, status("CapInh"));
-        assert_eq!(bounding().expect("prctl"), status("CapBnd"));
     }
 
     #[test]
@@ -177,7 +158,7 @@ mod tests {
     #[test]
     fn the_bounding_set_needs_setpcap_and_then_keeps_only_what_was_named() {
         on_a_thread(|| {
-            let all = bounding().expect("prctl");
+            let all = status("CapBnd");
             if get().expect("capget").effective & SETPCAP == 0 {
                 if all & !CHOWN != 0 {
                     assert_eq!(drop_bounding(CHOWN), Err(Errno::EPERM));
@@ -185,7 +166,7 @@ mod tests {
                 return;
             }
             drop_bounding(u64::MAX).expect("nothing to drop");
-            assert_eq!(bounding(), Ok(all));
+            assert_eq!(status("CapBnd"), all);
             drop_bounding(CHOWN).expect("CAP_SETPCAP");
             assert_eq!(status("CapBnd"), all & CHOWN);
         });
@@ -210,8 +191,6 @@ mod tests {
     fn capabilities_past_the_kernels_last_are_passed_over() {
         on_a_thread(|| {
             assert_eq!(raise_ambient(1 << 63), Ok(()));
-            set_keep_caps(true).expect("always allowed");
-            set_keep_caps(false).expect("always allowed");
         });
     }
 }

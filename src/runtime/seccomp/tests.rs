@@ -2,14 +2,19 @@
 
 use super::*;
 use crate::spec::capabilities::{DEFAULT, bit, names};
-use crate::spec::seccomp::{native, parse, table};
+use crate::spec::seccomp::{Machine, native, parse, table};
 
 const ALLOWED: u32 = 0x7fff_0000;
 const KILLED: u32 = 0;
 const EPERM: i32 = libc::EPERM;
 const EINVAL: i32 = libc::EINVAL;
 const ENOSYS: i32 = libc::ENOSYS;
+const HERE: Machine = Machine { arch: std::env::consts::ARCH, kernel: (6, 18) };
 const HIGH: u64 = 0xdead_beef_0000_0000;
+
+fn owned(caps: u64) -> Vec<String> {
+    names(caps).into_iter().map(str::to_owned).collect()
+}
 
 fn refused(errno: i32) -> u32 {
     0x0005_0000 | errno.unsigned_abs()
@@ -30,7 +35,7 @@ impl Call {
             4 => self.arch,
             16.. => {
                 let arg = self.args[(offset as usize - 16) / 8];
-                let low = (offset % 8 == 0) == low_first;
+                let low = offset.is_multiple_of(8) == low_first;
                 (if low { arg & 0xffff_ffff } else { arg >> 32 }) as u32
             }
             _ => panic!("offset {offset}"),
@@ -65,7 +70,7 @@ fn verdict(program: &[u8], call: &Call) -> u32 {
 }
 
 fn filter_for(caps: u64) -> Vec<u8> {
-    compile(&default_profile(&names(caps)), &SECCOMP_COMPILE).expect("the default profile compiles").program
+    compile(&default_profile(&owned(caps)), &SECCOMP_COMPILE).expect("the default profile compiles").program
 }
 
 fn arch() -> u32 {
@@ -291,7 +296,7 @@ fn newer_numbers_are_libseccomps_where_it_knows_them() {
 
 fn of_file(text: &str, caps: &[&str]) -> Result<Vec<u8>> {
     let caps: Vec<String> = caps.iter().map(|cap| (*cap).to_owned()).collect();
-    let profile = parse(text)?.resolve(&caps, machine()?)?;
+    let profile = parse(text, HERE)?.resolve(&caps);
     compile(&profile, &SECCOMP_PROFILE).map(|filter| filter.program)
 }
 
@@ -346,7 +351,7 @@ fn another_architecture_is_allowed_when_the_profile_asks() {
 #[test]
 fn the_second_start_reads_the_first_ones_program() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let caps = names(DEFAULT);
+    let caps = owned(DEFAULT);
     let first = program(&SeccompChoice::Default, &caps, directory.path()).expect("compiled");
     let files = || std::fs::read_dir(directory.path()).expect("the cache").count();
     assert_eq!(files(), 1);
@@ -354,7 +359,7 @@ fn the_second_start_reads_the_first_ones_program() {
     assert_eq!(first, second);
     assert_eq!(files(), 1);
     let text = r#"{"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_LOG"]}"#;
-    let choice = SeccompChoice::Profile(Box::new(parse(text).expect("valid")));
+    let choice = SeccompChoice::Profile(Box::new(parse(text, HERE).expect("valid")));
     let custom = program(&choice, &caps, directory.path()).expect("compiled").expect("a filter");
     assert_eq!(custom.flags, 2);
     assert_eq!(files(), 2);

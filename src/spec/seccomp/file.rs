@@ -1,9 +1,8 @@
 //! The file of `--security-opt seccomp=FILE`: docker's and podman's form, of which the OCI's own is a part.
 //!
 //! Owns parsing, and the choice of the rules that hold for a container ([`Profile::resolve`]). The surprise: in docker's form a
-//! rule can depend on the container's capabilities, the machine's architecture and the kernel's version, none of which is known
-//! while the command line is read. So a file becomes a [`Profile`], and that becomes the OCI's `LinuxSeccomp` when the
-//! capabilities are.
+//! rule can depend on the container's capabilities, which are not known while the command line is read. So a file becomes a
+//! [`Profile`], and that becomes the OCI's `LinuxSeccomp` when they are.
 
 use nix::errno::Errno;
 use oci_spec::runtime::{
@@ -14,10 +13,28 @@ use serde::{Deserialize, Deserializer};
 use crate::error::{Context, Error, Result, catalog::security::SECCOMP_PROFILE};
 use crate::spec::capabilities;
 
-/// A profile as it was read. A member of an unknown name is an error: a misspelt restriction would restrict nothing.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+/// A profile as far as it is decided without the container: rules for another architecture or kernel are gone.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
+    /// Everything but the rules.
+    frame: LinuxSeccomp,
+    rules: Vec<Conditional>,
+}
+
+/// A rule and the capabilities that it depends on.
+#[derive(Debug, Clone, PartialEq)]
+struct Conditional {
+    /// It holds for a container that has all of these...
+    with: u64,
+    /// ...and none of these.
+    without: u64,
+    rule: LinuxSyscall,
+}
+
+/// The document. A member of an unknown name is an error: a misspelt restriction would restrict nothing.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Document {
     default_action: LinuxSeccompAction,
     default_errno_ret: Option<u32>,
     default_errno: Option<String>,
@@ -35,7 +52,7 @@ pub struct Profile {
 }
 
 /// An architecture and those that a process of it may use as well.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ArchMap {
     architecture: Arch,
@@ -43,7 +60,7 @@ struct ArchMap {
     sub_architectures: Vec<Arch>,
 }
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Rule {
     /// docker's first form had one name a rule.
@@ -64,7 +81,7 @@ struct Rule {
 }
 
 /// When a rule holds, or does not.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Filter {
     #[serde(default, deserialize_with = "or_null")]
@@ -88,70 +105,63 @@ fn or_null<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(input: D) -
     Option::<T>::deserialize(input).map(Option::unwrap_or_default)
 }
 
-/// Reads a profile and checks what does not depend on the container.
-pub fn parse(text: &str) -> Result<Profile> {
-    let profile: Profile =
+/// Reads a profile and decides what depends on the machine.
+pub fn parse(text: &str, machine: Machine) -> Result<Profile> {
+    let document: Document =
         serde_json::from_str(text).context(&SECCOMP_PROFILE, || "read the seccomp profile".into())?;
-    profile.check()?;
-    Ok(profile)
+    let asks = |action| action == LinuxSeccompAction::ScmpActNotify;
+    let mut actions = document.syscalls.iter().map(|rule| rule.action).chain([document.default_action]);
+    if document.listener_path.is_some() || actions.any(asks) {
+        let error = malformed("SCMP_ACT_NOTIFY, which needs an agent that listens");
+        return Err(error.fix("Use SCMP_ACT_ERRNO or SCMP_ACT_ALLOW, and leave listenerPath out."));
+    }
+    let mut rules = Vec::with_capacity(document.syscalls.len());
+    for (number, rule) in document.syscalls.iter().enumerate() {
+        rules.extend(rule.on(machine, &format!("syscalls[{number}]"))?);
+    }
+    Ok(Profile { frame: document.frame(machine)?, rules })
 }
 
 impl Profile {
-    /// The rules that hold on this machine for a container with these capabilities.
-    pub fn resolve(&self, caps: &[String], machine: Machine) -> Result<LinuxSeccomp> {
+    /// The rules that hold for a container with these capabilities, named with or without `CAP_`.
+    pub fn resolve(&self, caps: &[String]) -> LinuxSeccomp {
         let caps = capabilities::mask(caps);
-        let mut profile = LinuxSeccomp::default();
-        profile.set_default_action(self.default_action);
-        profile.set_default_errno_ret(errno(self.default_errno_ret, self.default_errno.as_deref(), "defaultErrno")?);
-        let architectures = self.architectures_on(machine);
-        profile.set_architectures((!architectures.is_empty()).then_some(architectures));
-        profile.set_flags((!self.flags.is_empty()).then(|| self.flags.clone()));
-        let mut rules = Vec::with_capacity(self.syscalls.len());
-        for (number, rule) in self.syscalls.iter().enumerate() {
-            let at = || format!("syscalls[{number}]");
-            if rule.includes.holds(caps, machine, &at)? && !rule.excludes.forbids(caps, machine, &at)? {
-                rules.push(rule.to_oci(&at())?);
-            }
-        }
-        profile.set_syscalls(Some(rules));
-        Ok(profile)
+        let holds = |one: &&Conditional| caps & one.with == one.with && caps & one.without == 0;
+        let mut profile = self.frame.clone();
+        profile.set_syscalls(Some(self.rules.iter().filter(holds).map(|one| one.rule.clone()).collect()));
+        profile
     }
+}
 
-    fn architectures_on(&self, machine: Machine) -> Vec<Arch> {
-        let of_map = self.arch_map.iter().filter(|entry| rust_name(entry.architecture) == Some(machine.arch));
-        let of_map =
-            of_map.flat_map(|entry| std::iter::once(entry.architecture).chain(entry.sub_architectures.clone()));
-        self.architectures.iter().copied().chain(of_map).collect()
-    }
-
-    fn check(&self) -> Result<()> {
+impl Document {
+    fn frame(self, machine: Machine) -> Result<LinuxSeccomp> {
         if !self.architectures.is_empty() && !self.arch_map.is_empty() {
             return Err(malformed("both architectures and archMap"));
         }
-        errno(self.default_errno_ret, self.default_errno.as_deref(), "defaultErrno")?;
-        let asks = |action| action == LinuxSeccompAction::ScmpActNotify;
-        if self.listener_path.is_some()
-            || asks(self.default_action)
-            || self.syscalls.iter().any(|rule| asks(rule.action))
-        {
-            let error = malformed("SCMP_ACT_NOTIFY, which needs an agent that listens");
-            return Err(error.fix("Use SCMP_ACT_ERRNO or SCMP_ACT_ALLOW, and leave listenerPath out."));
-        }
-        for (number, rule) in self.syscalls.iter().enumerate() {
-            let at = || format!("syscalls[{number}]");
-            rule.to_oci(&at())?;
-            for condition in [&rule.includes, &rule.excludes] {
-                if let Some(name) = condition.caps.iter().find(|name| capabilities::number(name).is_none()) {
-                    return Err(malformed(&format!("{}: no capability {name:?}", at())));
-                }
-                condition.min_kernel(&at)?;
-            }
-        }
-        Ok(())
+        let here = self.arch_map.into_iter().filter(|entry| rust_name(entry.architecture) == Some(machine.arch));
+        let here = here.flat_map(|entry| std::iter::once(entry.architecture).chain(entry.sub_architectures));
+        let architectures: Vec<Arch> = self.architectures.into_iter().chain(here).collect();
+        let mut frame = LinuxSeccomp::default();
+        frame.set_default_action(self.default_action);
+        frame.set_default_errno_ret(errno(self.default_errno_ret, self.default_errno.as_deref(), "defaultErrno")?);
+        frame.set_architectures((!architectures.is_empty()).then_some(architectures));
+        frame.set_flags((!self.flags.is_empty()).then_some(self.flags));
+        Ok(frame)
     }
 }
 
 impl Rule {
+    /// The rule with its capabilities, or None on another machine. A mistake is one on every machine.
+    fn on(&self, machine: Machine, at: &str) -> Result<Option<Conditional>> {
+        let rule = self.to_oci(at)?;
+        let (with, without) = (self.includes.caps(at)?, self.excludes.caps(at)?);
+        let (least, excluded) = (self.includes.min_kernel(at)?, self.excludes.min_kernel(at)?);
+        let included = (self.includes.arches.is_empty() || self.includes.names_arch(machine))
+            && least.is_none_or(|least| machine.kernel >= least);
+        let excluded = self.excludes.names_arch(machine) || excluded.is_some_and(|least| machine.kernel >= least);
+        Ok((included && !excluded).then_some(Conditional { with, without, rule }))
+    }
+
     fn to_oci(&self, at: &str) -> Result<LinuxSyscall> {
         let names: Vec<String> = self.name.iter().chain(&self.names).cloned().collect();
         if names.is_empty() {
@@ -170,28 +180,21 @@ impl Rule {
 }
 
 impl Filter {
-    /// `includes`: every capability, one of the architectures, and the kernel; what is not named is not asked.
-    fn holds(&self, caps: u64, machine: Machine, at: &dyn Fn() -> String) -> Result<bool> {
-        let wanted = capabilities::mask(&self.caps);
-        let arch = self.arches.is_empty() || self.names_arch(machine);
-        let kernel = self.min_kernel(at)?.is_none_or(|least| machine.kernel >= least);
-        Ok(caps & wanted == wanted && arch && kernel)
-    }
-
-    /// `excludes`: any capability, any of the architectures, or the kernel.
-    fn forbids(&self, caps: u64, machine: Machine, at: &dyn Fn() -> String) -> Result<bool> {
-        let kernel = self.min_kernel(at)?.is_some_and(|least| machine.kernel >= least);
-        Ok(caps & capabilities::mask(&self.caps) != 0 || self.names_arch(machine) || kernel)
+    fn caps(&self, at: &str) -> Result<u64> {
+        match self.caps.iter().find(|name| capabilities::number(name).is_none()) {
+            Some(name) => Err(malformed(&format!("{at}: no capability {name:?}"))),
+            None => Ok(capabilities::mask(&self.caps)),
+        }
     }
 
     fn names_arch(&self, machine: Machine) -> bool {
         self.arches.iter().any(|name| name == go_name(machine.arch))
     }
 
-    fn min_kernel(&self, at: &dyn Fn() -> String) -> Result<Option<(u32, u32)>> {
+    fn min_kernel(&self, at: &str) -> Result<Option<(u32, u32)>> {
         let Some(text) = &self.min_kernel else { return Ok(None) };
         let parsed = text.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-        parsed.map(Some).ok_or_else(|| malformed(&format!("{}: minKernel {text:?}, expected something like 4.8", at())))
+        parsed.map(Some).ok_or_else(|| malformed(&format!("{at}: minKernel {text:?}, expected something like 4.8")))
     }
 }
 
@@ -251,12 +254,12 @@ mod tests {
 
     fn rules(profile: &str, caps: &[&str], machine: Machine) -> Vec<String> {
         let caps: Vec<String> = caps.iter().map(|cap| (*cap).to_owned()).collect();
-        let oci = parse(profile).expect("a valid profile").resolve(&caps, machine).expect("a valid profile");
+        let oci = parse(profile, machine).expect("a valid profile").resolve(&caps);
         oci.syscalls().iter().flatten().flat_map(|rule| rule.names().clone()).collect()
     }
 
     fn problem(profile: &str) -> String {
-        let error = parse(profile).expect_err("a malformed profile");
+        let error = parse(profile, HERE).expect_err("a malformed profile");
         assert_eq!(error.entry().id, 602);
         error.summary()
     }
@@ -271,7 +274,7 @@ mod tests {
             "flags": ["SECCOMP_FILTER_FLAG_LOG"],
             "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13,
                 "args": [{"index": 1, "value": 511, "valueTwo": 64, "op": "SCMP_CMP_MASKED_EQ"}]}]}"#;
-        let oci = parse(text).expect("valid").resolve(&[], HERE).expect("valid");
+        let oci = parse(text, HERE).expect("valid").resolve(&[]);
         let direct: LinuxSeccomp = serde_json::from_str(text).expect("oci-spec reads its own form");
         assert_eq!(oci, direct);
     }
@@ -280,7 +283,7 @@ mod tests {
     fn the_default_profile_survives_being_written_and_read() {
         let default = crate::spec::seccomp::default_profile(&["SYS_CHROOT".to_owned()]);
         let text = serde_json::to_string(&default).expect("serialisable");
-        assert_eq!(parse(&text).expect("valid").resolve(&[], HERE).expect("valid"), default);
+        assert_eq!(parse(&text, HERE).expect("valid").resolve(&[]), default);
     }
 
     #[test]
@@ -313,7 +316,7 @@ mod tests {
             {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": null}]}"#;
         let on = |arch| {
             let machine = Machine { arch, ..HERE };
-            parse(text).expect("valid").resolve(&[], machine).expect("valid").architectures().clone()
+            parse(text, machine).expect("valid").resolve(&[]).architectures().clone()
         };
         assert_eq!(on("x86_64"), Some(vec![Arch::ScmpArchX86_64, Arch::ScmpArchX86]));
         assert_eq!(on("aarch64"), Some(vec![Arch::ScmpArchAarch64]));
@@ -324,7 +327,7 @@ mod tests {
     fn an_errno_has_a_number_or_a_name() {
         let errno_of = |members: &str| {
             let rule = format!(r#"{{"name": "mount", "action": "SCMP_ACT_ERRNO", {members}}}"#);
-            let oci = parse(&with_rule(&rule)).expect("valid").resolve(&[], HERE).expect("valid");
+            let oci = parse(&with_rule(&rule), HERE).expect("valid").resolve(&[]);
             oci.syscalls().iter().flatten().find_map(LinuxSyscall::errno_ret)
         };
         assert_eq!(errno_of(r#""errnoRet": 38"#), Some(38));
@@ -362,7 +365,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "[\\[\\]{}\",:a-zA-Z_0-9 ]{0,80}") {
-            let _ = parse(&text);
+            let _ = parse(&text, HERE);
         }
     }
 }

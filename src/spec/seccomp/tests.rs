@@ -8,13 +8,17 @@ use super::table::NEWER;
 use super::*;
 use crate::spec::capabilities::{ALL, DEFAULT, names};
 
+fn owned(caps: u64) -> Vec<String> {
+    names(caps).into_iter().map(str::to_owned).collect()
+}
+
 fn words<'a>(groups: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     groups.into_iter().flat_map(str::split_whitespace).collect()
 }
 
 /// The names that are allowed without a look at their arguments.
 fn plainly_allowed(caps: u64) -> Vec<String> {
-    let profile = default_profile(&names(caps));
+    let profile = default_profile(&owned(caps));
     let rules = profile.syscalls().iter().flatten();
     rules
         .filter(|rule| rule.action() == LinuxSeccompAction::ScmpActAllow && rule.args().is_none())
