@@ -2,9 +2,13 @@
 
 use std::process::ExitCode;
 
+use rl::error::{Context, catalog::state};
+
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
-    match rl::cli::main(&words) {
+    let reset = rl::sys::signal::reset_dispositions();
+    let reset = reset.context(&state::INTERNAL, || "give SIGPIPE and SIGCHLD their default actions".into());
+    match reset.and_then(|()| rl::cli::main(&words)) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("rl: {error}");

@@ -4,6 +4,8 @@
 //! because building all of them costs a noticeable part of a container's start.
 
 pub mod explain;
+pub mod run;
+pub mod unshare;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -32,7 +34,7 @@ pub struct Verb {
 }
 
 /// All verbs, in the order in which `rl --help` shows them.
-pub static VERBS: &[Verb] = &[explain::VERB];
+pub static VERBS: &[Verb] = &[run::VERB, unshare::VERB, explain::VERB];
 
 /// Parses and carries out a whole command line; gives the exit status.
 pub fn main(words: &[OsString]) -> Result<u8> {
@@ -58,6 +60,13 @@ pub fn main(words: &[OsString]) -> Result<u8> {
     match (verb.command)().try_get_matches_from(rest) {
         Ok(matches) => (verb.run)(&globals, &matches),
         Err(error) => usage(verb, &error),
+    }
+}
+
+/// The one warning of a run that has to do with a single id.
+fn warn_fallback(why: Option<&Error>) {
+    if let Some(error) = why {
+        eprintln!("rl: warning: only one id, root, is mapped: {error}");
     }
 }
 

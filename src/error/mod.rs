@@ -11,7 +11,7 @@ use std::fmt;
 pub use catalog::Entry;
 
 /// The result of nearly every fallible function outside `sys`.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 

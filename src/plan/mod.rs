@@ -5,7 +5,9 @@
 //! container's (`/dev/pts`), not the host's; only fields named `source`, `lower`, `upper`, `work` are paths of the host.
 
 pub mod compile;
+pub mod options;
 pub mod shell;
+mod unsupported;
 
 use std::path::PathBuf;
 
@@ -293,4 +295,14 @@ pub enum RootSource {
     },
     /// A directory, or a mount that a helper has made.
     Directory(PathBuf),
+}
+
+impl Plan {
+    /// The bounding set, on which the default seccomp profile depends; None: the plan sets no capabilities.
+    pub fn bounding(&self) -> Option<&[String]> {
+        self.steps.iter().find_map(|step| match step {
+            Step::Capabilities(sets) => Some(sets.bounding.as_slice()),
+            _ => None,
+        })
+    }
 }

@@ -1,3 +1,21 @@
-//! Carries a plan out: parent, init, console, state.
+//! Carries a plan out: the held user namespace, the parent, the container's first process, the terminal, the state on disk.
+//!
+//! Owns every effect of a run. It decides nothing: what is done, and in which order, is in the [`crate::plan::Plan`]. The surprise:
+//! the caller's own process enters the held user namespace for good (`base`), so a run can only be started from a process that
+//! was made for it.
 
+pub mod base;
+pub mod console;
+pub mod container;
+pub mod diagnose;
+pub mod holder;
+mod init;
+pub mod message;
+mod mounts;
+pub mod parent;
+mod procfs;
+pub mod reaper;
 pub mod seccomp;
+pub mod supervise;
+pub mod unshare;
+mod user;

@@ -1,21 +1,241 @@
 //! RunSpec + ImageConfig + Ids -> OCI runtime `Spec`.
+//!
+//! Pure; podman's values throughout. The surprise: the default seccomp profile is not written into the specification of a run
+//! (it has hundreds of names, and the compiled program is cached); [`with_seccomp`] does that for `--plan=oci`.
 
-use oci_spec::runtime::Spec;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 
-use super::{Extras, Identity, Ids, ImageConfig, RunSpec};
-use crate::error::Result;
+use oci_spec::runtime::{
+    Capabilities, Linux, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespaceBuilder,
+    LinuxNamespaceType, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+    UserBuilder,
+};
+use subid::IdMap;
 
-/// Makes the specification. Pure.
-pub fn build(_run: &RunSpec, _image: &ImageConfig, _ids: &Ids, _identity: &Identity) -> Result<(Spec, Extras)> {
-    Ok((
-        Spec::default(),
-        Extras {
-            user: String::new(),
-            group_add: Vec::new(),
-            init: false,
-            seccomp: super::SeccompChoice::Default,
-            interactive: false,
-            home_given: false,
-        },
-    ))
+use super::{Extras, Facts, Identity, Ids, ImageConfig, RunSpec, SeccompChoice, Source, capabilities, files, mounts, seccomp};
+use crate::error::{Context, Error, Result, catalog::command_line, catalog::ids as id_codes, catalog::state};
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// podman 5's twelve.
+const MASKED: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/dev/block",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/fs/selinux",
+];
+/// podman 5's six.
+const READ_ONLY: [&str; 6] = ["/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Makes the specification and what it has no word for.
+///
+/// # Errors
+/// No command at all; unknown capabilities; ids that are not the caller's.
+pub fn build(run: &RunSpec, image: &ImageConfig, ids: &Ids, identity: &Identity, facts: &Facts) -> Result<(Spec, Extras)> {
+    let extras = Extras {
+        user: run.user.clone().unwrap_or_else(|| image.user.clone()),
+        group_add: run.group_add.clone(),
+        init: run.init,
+        seccomp: if run.privileged && run.seccomp == SeccompChoice::Default { SeccompChoice::Unconfined } else { run.seccomp.clone() },
+        interactive: run.interactive,
+        home_given: run.env.iter().any(|(name, _)| name == "HOME") || image.env.iter().any(|pair| pair.starts_with("HOME=")),
+        time_offset: run.time_offset,
+    };
+    let mut builder = SpecBuilder::default()
+        .version("1.2.1")
+        .process(process(run, image, identity, &extras.user)?)
+        .root(made(RootBuilder::default().path(root_path(run)).readonly(run.read_only).build())?)
+        .mounts(mounts::mounts(run, ids, identity, facts)?)
+        .annotations(annotations(run, image))
+        .linux(linux(run, ids)?);
+    if !run.share.uts {
+        builder = builder.hostname(files::hostname(run, identity));
+    }
+    Ok((made(builder.build())?, extras))
+}
+
+/// The same specification with its seccomp profile spelled out.
+///
+/// # Errors
+/// None that input can cause.
+pub fn with_seccomp(mut spec: Spec, extras: &Extras) -> Result<Spec> {
+    let bounding = spec.process().as_ref().and_then(|process| process.capabilities().as_ref()?.bounding().clone());
+    let names: Vec<String> = bounding.into_iter().flatten().map(|one| one.to_string().trim_start_matches("CAP_").to_owned()).collect();
+    let profile = match &extras.seccomp {
+        SeccompChoice::Unconfined => None,
+        SeccompChoice::Default => Some(seccomp::default_profile(&names)),
+        SeccompChoice::Profile(profile) => Some(profile.resolve(&names)),
+    };
+    let mut linux = spec.linux().clone().unwrap_or_default();
+    linux.set_seccomp(profile);
+    spec.set_linux(Some(linux));
+    Ok(spec)
+}
+
+fn made<T>(built: Result<T, oci_spec::OciSpecError>) -> Result<T> {
+    built.context(&state::INTERNAL, || "make a part of the specification".into())
+}
+
+fn root_path(run: &RunSpec) -> PathBuf {
+    match &run.source {
+        Source::Directory { path, .. } => path.clone(),
+        Source::Image(_) => PathBuf::from("rootfs"),
+    }
+}
+
+fn process(run: &RunSpec, image: &ImageConfig, identity: &Identity, user: &str) -> Result<Process> {
+    let sets = capabilities::resolve(&run.cap_add, &run.cap_drop, run.privileged)?;
+    let set = |names: &[&str]| -> Result<Capabilities> {
+        let parse = |name: &&str| name.parse().context(&state::INTERNAL, || format!("name the capability {name}"));
+        names.iter().map(parse).collect::<Result<HashSet<_>>>()
+    };
+    let (bounding, ambient) = (set(&sets.bounding)?, set(&sets.ambient)?);
+    let sets = LinuxCapabilitiesBuilder::default()
+        .bounding(bounding.clone())
+        .effective(bounding.clone())
+        .permitted(bounding)
+        .inheritable(HashSet::new())
+        .ambient(if is_root(user) { HashSet::new() } else { ambient });
+    let cwd = [run.workdir.as_deref().unwrap_or_default(), &image.working_dir, "/"];
+    let cwd = cwd.into_iter().find(|path| !path.is_empty()).unwrap_or("/");
+    let builder = ProcessBuilder::default()
+        .terminal(run.tty)
+        .user(made(UserBuilder::default().uid(numeric(user).0).gid(numeric(user).1).umask(run.umask).build())?)
+        .args(args(run, image)?)
+        .env(environment(run, image, identity))
+        .cwd(cwd)
+        .capabilities(made(sets.build())?)
+        .rlimits(run.ulimits.iter().map(limit).collect::<Result<Vec<_>>>()?)
+        .no_new_privileges(run.no_new_privileges);
+    made(builder.build())
+}
+
+fn is_root(user: &str) -> bool {
+    matches!(user.split(':').next(), Some("" | "0" | "root"))
+}
+
+/// The numbers of `UID[:GID]`; what is a name is looked up inside and 0 here.
+fn numeric(user: &str) -> (u32, u32) {
+    let (uid, gid) = user.split_once(':').unwrap_or((user, ""));
+    (uid.parse().unwrap_or(0), gid.parse().unwrap_or(0))
+}
+
+fn args(run: &RunSpec, image: &ImageConfig) -> Result<Vec<String>> {
+    let mut args = run.entrypoint.clone().unwrap_or_else(|| image.entrypoint.clone());
+    if !run.command.is_empty() {
+        args.extend(run.command.iter().cloned());
+    } else if run.entrypoint.is_none() {
+        // An entrypoint of the command line makes the image's Cmd meaningless, as in docker.
+        args.extend(image.cmd.iter().cloned());
+    }
+    if args.is_empty() {
+        return Err(Error::new(&command_line::USAGE, "no command was given and the image names none")
+            .fix("Give the command behind the image: rl run IMAGE sh"));
+    }
+    Ok(args)
+}
+
+/// The image's variables, then ours, then the user's; a later value replaces an earlier one in its place.
+fn environment(run: &RunSpec, image: &ImageConfig, identity: &Identity) -> Vec<String> {
+    let mut list: Vec<(String, String)> = Vec::new();
+    let mut set = |name: &str, value: &str| match list.iter_mut().find(|(have, _)| have == name) {
+        Some((_, have)) => value.clone_into(have),
+        None => list.push((name.to_owned(), value.to_owned())),
+    };
+    set("PATH", PATH);
+    set("container", "rl");
+    if run.tty {
+        set("TERM", "xterm");
+    }
+    if !run.share.uts {
+        set("HOSTNAME", &files::hostname(run, identity));
+    }
+    for pair in &image.env {
+        if let Some((name, value)) = pair.split_once('=').filter(|(name, _)| !name.is_empty()) {
+            set(name, value);
+        }
+    }
+    for (name, value) in &run.env {
+        set(name, value);
+    }
+    list.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+fn limit(limit: &super::Ulimit) -> Result<PosixRlimit> {
+    let name = format!("RLIMIT_{}", limit.name.to_uppercase());
+    let kind: PosixRlimitType = serde_json::from_value(serde_json::Value::String(name))
+        .map_err(|_| Error::new(&command_line::USAGE, format!("--ulimit: there is no limit {:?}", limit.name)))?;
+    made(PosixRlimitBuilder::default().typ(kind).soft(limit.soft).hard(limit.hard).build())
+}
+
+fn annotations(run: &RunSpec, image: &ImageConfig) -> HashMap<String, String> {
+    let mut all: HashMap<_, _> = image.labels.iter().chain(&run.labels).cloned().collect();
+    if let Some(signal) = run.stop_signal {
+        all.insert("org.opencontainers.image.stopSignal".into(), signal.to_string());
+    }
+    all
+}
+
+fn linux(run: &RunSpec, ids: &Ids) -> Result<Linux> {
+    let mut kinds = vec![LinuxNamespaceType::User, LinuxNamespaceType::Mount];
+    let own = [
+        (run.share.uts, LinuxNamespaceType::Uts),
+        (run.share.ipc, LinuxNamespaceType::Ipc),
+        (run.share.pid, LinuxNamespaceType::Pid),
+        (run.share.network, LinuxNamespaceType::Network),
+        (run.share.cgroup, LinuxNamespaceType::Cgroup),
+    ];
+    kinds.extend(own.into_iter().filter_map(|(shared, kind)| (!shared).then_some(kind)));
+    if run.time_offset.is_some() {
+        kinds.push(LinuxNamespaceType::Time);
+    }
+    let namespaces = kinds.into_iter().map(|kind| made(LinuxNamespaceBuilder::default().typ(kind).build())).collect::<Result<Vec<_>>>()?;
+    let (masked, read_only) = hidden(run);
+    let mut builder = LinuxBuilder::default()
+        .uid_mappings(mappings(&ids.uid, &ids.base_uid)?)
+        .gid_mappings(mappings(&ids.gid, &ids.base_gid)?)
+        .namespaces(namespaces)
+        .masked_paths(masked)
+        .readonly_paths(read_only);
+    if !run.sysctls.is_empty() {
+        builder = builder.sysctl(run.sysctls.iter().cloned().collect::<HashMap<_, _>>());
+    }
+    let mut linux = made(builder.build())?;
+    // The builder's defaults are a whole system's; ours are said elsewhere.
+    linux.set_resources(None).set_devices(None).set_cgroups_path(None);
+    Ok(linux)
+}
+
+fn hidden(run: &RunSpec) -> (Vec<String>, Vec<String>) {
+    let bare = run.privileged || run.unmask.iter().any(|path| path.eq_ignore_ascii_case("all"));
+    let kept = |list: &[&str]| -> Vec<String> {
+        list.iter().filter(|path| !bare && !run.unmask.iter().any(|open| open == *path)).map(|&path| path.to_owned()).collect()
+    };
+    let mut masked = kept(&MASKED);
+    masked.extend(run.mask.iter().cloned());
+    (masked, kept(&READ_ONLY))
+}
+
+/// As the caller sees them: the container's ids through the base namespace.
+fn mappings(map: &IdMap, base: &IdMap) -> Result<Vec<LinuxIdMapping>> {
+    let map = map.through(base).context(&id_codes::BAD_ID_MAP, || "say the id map in the caller's ids".into())?;
+    let mapping = |extent: &subid::Extent| {
+        made(
+            LinuxIdMappingBuilder::default()
+                .container_id(extent.inside)
+                .host_id(extent.outside)
+                .size(extent.count)
+                .build(),
+        )
+    };
+    map.extents().iter().map(mapping).collect()
 }

@@ -6,7 +6,10 @@
 
 pub mod build;
 pub mod capabilities;
+pub mod files;
+mod mounts;
 pub mod seccomp;
+pub mod ids;
 
 use std::path::PathBuf;
 
@@ -183,7 +186,7 @@ pub enum SeccompChoice {
     Default,
     /// None.
     Unconfined,
-    /// The file of `--security-opt seccomp=FILE`; its conditions are decided when the capabilities are.
+    /// A profile in the OCI's terms; docker's form is converted where it is read.
     Profile(Box<seccomp::Profile>),
 }
 
@@ -297,4 +300,15 @@ pub struct Extras {
     pub interactive: bool,
     /// Environment variables that were given by name; HOME is set from the passwd entry only where it is not among them.
     pub home_given: bool,
+    /// Offsets of a time namespace of its own, in seconds: monotonic, boottime.
+    pub time_offset: Option<(i64, i64)>,
+}
+
+/// What of this machine the specification depends on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Whether /sys/fs/cgroup is the unified hierarchy.
+    pub unified_cgroup: bool,
+    /// The host's /etc/resolv.conf, where the container shares its network.
+    pub resolv_conf: String,
 }

@@ -7,4 +7,11 @@
 #![expect(unsafe_code, reason = "this is the module for it")]
 
 pub mod capability;
+pub mod child;
+pub mod clone;
+pub mod loopback;
+pub mod mount;
+pub mod process;
 pub mod seccomp;
+pub mod signal;
+pub mod terminal;

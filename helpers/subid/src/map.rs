@@ -1,4 +1,7 @@
 //! The id map: which ids inside a user namespace are which ids of its parent.
+//!
+//! Owns [`IdMap`] and its arithmetic; it reads and writes nothing. The surprise: half-open extents never reach 2^32,
+//! because 4294967295 is no id; so `first + count` fits in a u32 everywhere behind the check in [`IdMap::new`].
 
 use std::fmt;
 
@@ -85,9 +88,13 @@ impl IdMap {
     /// Reads the format of /proc/PID/uid_map: `INSIDE OUTSIDE COUNT` a line (user_namespaces(7)).
     pub fn parse(text: &str) -> Result<Self, MapError> {
         let extent = |line: &str| {
-            let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
+            // The kernel prints digits only; `+1` is a number to Rust and to nobody else.
+            let number = |word: &str| if word.starts_with('+') { None } else { word.parse::<u32>().ok() };
+            let mut numbers = line.split_ascii_whitespace().map(number);
             match (numbers.next(), numbers.next(), numbers.next(), numbers.next()) {
-                (Some(Ok(inside)), Some(Ok(outside)), Some(Ok(count)), None) => Ok(Extent { inside, outside, count }),
+                (Some(Some(inside)), Some(Some(outside)), Some(Some(count)), None) => {
+                    Ok(Extent { inside, outside, count })
+                }
                 _ => Err(MapError::Malformed { line: line.to_owned() }),
             }
         };
@@ -122,13 +129,15 @@ impl IdMap {
         self.0.iter().map(|extent| u64::from(extent.count)).sum()
     }
 
-    /// The map of a child namespace that has the very ids of this one, split at this map's extents as the kernel demands.
+    /// The map of a child namespace that has the very ids of this one, split at this map's extents as the kernel
+    /// demands.
     #[must_use]
     pub fn identity_child(&self) -> Self {
         Self(self.0.iter().map(|extent| Extent { outside: extent.inside, ..*extent }).collect())
     }
 
-    /// Cuts each extent of `self` where its outside ids cross an extent of `parent`; an error where the parent lacks an id.
+    /// Cuts each extent of `self` where its outside ids cross an extent of `parent`; an error where the parent lacks an
+    /// id.
     pub fn split_at(&self, parent: &Self) -> Result<Self, MapError> {
         let mut pieces = Vec::new();
         for extent in &self.0 {
@@ -139,8 +148,8 @@ impl IdMap {
                 let count = left.min(holder.count - (outside - holder.inside));
                 pieces.push(Extent { inside, outside, count });
                 left -= count;
-                inside += if left > 0 { count } else { 0 };
-                outside += if left > 0 { count } else { 0 };
+                inside += count;
+                outside += count;
             }
         }
         Self::new(pieces)
@@ -187,3 +196,6 @@ impl fmt::Display for IdMap {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

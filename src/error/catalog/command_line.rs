@@ -15,4 +15,8 @@ entries! {
     INPUT_FILE = 103, exit 125, "cannot read a file of the command line",
         why "A file given by --env-file, --security-opt seccomp= or a similar flag is missing, unreadable or malformed.",
         fix "Check the path and the file's content.";
+    /// A specification that can't be carried out.
+    SPECIFICATION = 104, exit 125, "a container specification that cannot be carried out",
+        why "A field of the OCI runtime specification is missing, contradictory, or asks for something that is not supported.",
+        fix "Change the field that is named.";
 }

@@ -15,4 +15,12 @@ entries! {
     UNKNOWN_USER = 511, exit 125, "no such user or group in the container",
         why "A name given to --user or --group-add, or the image's own User, is not in the container's /etc/passwd or /etc/group, or its id is not mapped.",
         fix "Use a numeric id, or a name that is in the image.";
+    /// The caller's terminal, or the container's, can't be used.
+    TERMINAL = 520, exit 125, "cannot use the terminal",
+        why "Reading or changing the terminal of -t was refused; usually it was closed, or belongs to another session.",
+        fix "Run without -t, or from another terminal.";
+    /// Watching over the container failed.
+    SUPERVISE = 521, exit 125, "cannot watch over the container",
+        why "rl waits for the container's first process, forwards signals to it and passes its terminal's bytes on; the kernel refused one of these. The container has been killed.",
+        fix "Run it again; if it fails again, report the message.";
 }

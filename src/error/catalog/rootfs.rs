@@ -11,6 +11,10 @@ entries! {
     ROOTFS = 402, exit 125, "cannot use this root file system",
         why "The directory given to --rootfs is missing, is not a directory, or can't be read by the caller.",
         fix "Give a directory that holds a root file system (bin, etc, usr, ...).";
+    /// A path inside the root file system leads where a mount must not go.
+    UNSAFE_TARGET = 404, exit 125, "an unsafe path in the root file system",
+        why "A path on which something must be mounted is a symbolic link where none may be, or has a component that is no directory. A hostile image does this to escape.",
+        fix "Look at the path in the image; do not run it if you did not make it.";
     /// A volume's source or target can't be used.
     VOLUME = 403, exit 125, "cannot use this volume",
         why "The source of a bind mount is missing or the target is not a path inside the container.",

@@ -1,0 +1,44 @@
+//! `rl run [OPTIONS] IMAGE [COMMAND [ARG...]]`.
+//!
+//! Owns the verb: the parser is in `args`, the meaning of each word in `resolve` and its neighbours, the order of the run in
+//! `launch`. The surprise: options stop at IMAGE, and `-h` is the hostname, as docker's and podman's users expect.
+
+mod args;
+mod env;
+mod launch;
+mod limits;
+mod resolve;
+mod volume;
+
+use clap::ArgMatches;
+
+use super::{Globals, Verb};
+use crate::error::{Error, Result, catalog::command_line};
+
+/// The verb.
+pub const VERB: Verb = Verb { name: "run", about: "Run a command in a new container", command: args::command, run };
+
+/// `--plan`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PlanFormat {
+    Shell,
+    Oci,
+    Json,
+}
+
+fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
+    let show = match matches.get_one::<String>("plan").map(String::as_str) {
+        None => None,
+        Some("shell") => Some(PlanFormat::Shell),
+        Some("oci") => Some(PlanFormat::Oci),
+        Some("json") => Some(PlanFormat::Json),
+        Some(other) => return Err(wrong("plan", other, "shell, oci or json")),
+    };
+    let run = resolve::resolve(matches)?;
+    launch::launch(globals, &run, show)
+}
+
+/// A flag's value that makes no sense: the flag, the word, what would be right.
+fn wrong(flag: &str, word: &str, right: &str) -> Error {
+    Error::new(&command_line::USAGE, format!("--{flag} {word:?}: expected {right}")).fix("See: rl run --help")
+}

@@ -1,0 +1,156 @@
+//! The parser of `rl run`: names, short forms, help. No meaning is given to any value here.
+
+use std::ffi::OsString;
+
+use clap::{Arg, ArgAction, Command, value_parser};
+
+/// Builds the parser.
+pub(super) fn command() -> Command {
+    Command::new("rl run")
+        .about("Run a command in a new container, as root in it")
+        .override_usage("rl run [OPTIONS] IMAGE [COMMAND [ARG...]]\n       rl run [OPTIONS] --rootfs DIR [COMMAND [ARG...]]")
+        .disable_help_flag(true)
+        .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Print this help"))
+        .args(container())
+        .args(process())
+        .args(files())
+        .args(isolation())
+        .args(security())
+        .arg(
+            Arg::new("words")
+                .value_name("IMAGE")
+                .num_args(0..)
+                .trailing_var_arg(true)
+                .allow_hyphen_values(true)
+                .value_parser(value_parser!(OsString))
+                .help("The image (or, with --rootfs, the directory), then the command"),
+        )
+        .after_help(EXAMPLES)
+}
+
+const EXAMPLES: &str = "Examples:
+  rl run --rm -it busybox                     a shell as root in a container
+  rl run --rm -v \"$PWD:/src\" -w /src debian make
+  rl run --rm --rootfs ./tree ls /            a directory as the root file system
+  rl run --rm --userns=keep-id debian id      yourself instead of root
+  rl run --plan=shell busybox sh              the same container as a commented script
+
+Exit status: the command's own; 125 rl failed, 126 the command can't be executed, 127 it was not found, 128+N it died of signal N.";
+
+fn value(name: &'static str, shown: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(shown).help(help)
+}
+
+fn list(name: &'static str, shown: &'static str, help: &'static str) -> Arg {
+    value(name, shown, help).action(ArgAction::Append).allow_hyphen_values(true)
+}
+
+/// `--flag`, `--flag=true`, `--flag=false`, as podman takes them.
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .help(help)
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .value_parser(value_parser!(bool))
+        .hide_possible_values(true)
+        .value_name("BOOL")
+        .overrides_with(name)
+}
+
+fn under(heading: &'static str, args: Vec<Arg>) -> Vec<Arg> {
+    args.into_iter().map(|arg| arg.help_heading(heading)).collect()
+}
+
+fn container() -> Vec<Arg> {
+    under(
+        "Container",
+        vec![
+            switch("rm", "Throw the container away when it ends"),
+            value("name", "NAME", "Name it"),
+            value("cidfile", "FILE", "Write its id to FILE, which must not exist"),
+            list("label", "K=V", "Label").short('l'),
+            list("label-file", "FILE", "Labels, one a line"),
+            value("pull", "POLICY", "missing (default), never, newer, always"),
+            value("platform", "OS/ARCH", "Platform of the image"),
+            value("plan", "FORMAT", "Start nothing; print the container as a shell script, an OCI config.json, or the plan: shell, oci, json"),
+        ],
+    )
+}
+
+fn process() -> Vec<Arg> {
+    under(
+        "Process",
+        vec![
+            switch("interactive", "Keep stdin open").short('i'),
+            switch("tty", "A terminal").short('t'),
+            list("env", "NAME[=VALUE]", "Environment variable; without a value, the caller's").short('e'),
+            list("env-file", "FILE", "Environment variables, one a line"),
+            value("workdir", "DIR", "Working directory").short('w'),
+            value("user", "USER[:GROUP]", "User, by the container's own names or by number").short('u'),
+            list("group-add", "GROUP", "Additional group"),
+            value("entrypoint", "COMMAND", "Replace the image's entrypoint; a JSON array has several words").allow_hyphen_values(true),
+            switch("init", "A small pid 1 that reaps zombies and forwards signals"),
+            list("ulimit", "NAME=SOFT[:HARD]", "Resource limit; -1 is unlimited"),
+            value("umask", "OCTAL", "Umask, 0022 by default"),
+            value("stop-signal", "SIGNAL", "Signal that asks it to stop"),
+        ],
+    )
+}
+
+fn files() -> Vec<Arg> {
+    under(
+        "Files",
+        vec![
+            switch("rootfs", "The first word is a directory (DIR, or DIR:O below a throw-away overlay), not an image"),
+            switch("read-only", "Root file system read-only, with tmpfs on /tmp, /run and /var/tmp"),
+            list("volume", "SRC:DST[:OPTS]", "Bind a file or directory: ro, rw, bind, noexec, ...").short('v'),
+            list("mount", "TYPE,...", "type=bind|tmpfs,src=,dst=,ro,..."),
+            list("tmpfs", "DST[:OPTS]", "A tmpfs: size=, mode=, ro, noexec, ..."),
+            list("device", "SRC[:DST[:rwm]]", "A device of the host"),
+            value("shm-size", "SIZE", "Size of /dev/shm, 64000k by default"),
+        ],
+    )
+}
+
+fn isolation() -> Vec<Arg> {
+    under(
+        "Isolation",
+        vec![
+            value("hostname", "NAME", "Hostname").short('h'),
+            value("network", "MODE", "none (default) or host").alias("net"),
+            list("add-host", "NAME:IP", "A line of /etc/hosts"),
+            list("dns", "IP", "A name server of /etc/resolv.conf"),
+            value("pid", "MODE", "host: share the host's processes"),
+            value("ipc", "MODE", "host: share the host's queues and shared memory"),
+            value("uts", "MODE", "host: share the host's name"),
+            value("cgroupns", "MODE", "host: share the cgroup namespace"),
+            value("timens", "MONO[:BOOT]", "A time namespace with these offsets in seconds").allow_hyphen_values(true),
+            value("userns", "MODE", "full, single, keep-id[:uid=,gid=], auto[:size=], nomap"),
+            list("uidmap", "IN:FROM[:N]", "Map uids; FROM 0 is you, 1.. your subordinate ids"),
+            list("gidmap", "IN:FROM[:N]", "Map gids"),
+            list("sysctl", "KEY=VALUE", "Kernel parameter of the container's own namespaces"),
+        ],
+    )
+}
+
+fn security() -> Vec<Arg> {
+    under(
+        "Security",
+        vec![
+            list("cap-add", "CAP", "Add a capability, or ALL"),
+            list("cap-drop", "CAP", "Drop a capability, or ALL"),
+            list("security-opt", "OPT", "seccomp=FILE|unconfined, no-new-privileges, mask=PATH, unmask=PATH|ALL"),
+            switch("privileged", "All capabilities, no filter, nothing masked (still only your own rights outside)"),
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_parser_is_consistent() {
+        super::command().debug_assert();
+    }
+}

@@ -1,0 +1,223 @@
+//! What was typed -> [`RunSpec`]: every value understood, every file of the command line read.
+//!
+//! The caller's environment and the files that flags name are looked at here and never again.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::ArgMatches;
+
+use super::{env, limits, volume, wrong};
+use crate::error::{Context, Error, Result, catalog::command_line, catalog::state};
+use crate::host::kernel;
+use crate::spec::{RunSpec, SeccompChoice, Share, Source, UserNs, ids, seccomp};
+
+/// Kernel limit of sethostname(2).
+const LONGEST_HOSTNAME: usize = 64;
+
+/// Gives every word its meaning.
+pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
+    let (source, command) = words(matches)?;
+    check_pull(matches)?;
+    let security = security(matches)?;
+    let share = share(matches)?;
+    let volumes = volume::volumes(&all(matches, "volume"), &all(matches, "mount"), &all(matches, "tmpfs"))?;
+    Ok(RunSpec {
+        source,
+        command,
+        entrypoint: one(matches, "entrypoint").map(entrypoint).transpose()?,
+        env: env::environment(&all(matches, "env-file"), &all(matches, "env"))?,
+        workdir: one(matches, "workdir").map(str::to_owned),
+        user: one(matches, "user").map(str::to_owned),
+        group_add: all(matches, "group-add"),
+        hostname: one(matches, "hostname").map(hostname).transpose()?,
+        name: one(matches, "name").map(name).transpose()?,
+        interactive: flag(matches, "interactive"),
+        tty: flag(matches, "tty"),
+        init: flag(matches, "init"),
+        remove: flag(matches, "rm"),
+        read_only: flag(matches, "read-only"),
+        privileged: flag(matches, "privileged"),
+        volumes,
+        devices: all(matches, "device").iter().map(|word| volume::device(word)).collect::<Result<_>>()?,
+        cap_add: all(matches, "cap-add"),
+        cap_drop: all(matches, "cap-drop"),
+        seccomp: security.seccomp,
+        no_new_privileges: security.no_new_privileges,
+        mask: security.mask,
+        unmask: security.unmask,
+        ulimits: all(matches, "ulimit").iter().map(|word| limits::ulimit(word)).collect::<Result<_>>()?,
+        umask: one(matches, "umask").map_or(Ok(0o022), limits::umask)?,
+        labels: env::labels(&all(matches, "label-file"), &all(matches, "label"))?,
+        cidfile: one(matches, "cidfile").map(PathBuf::from),
+        stop_signal: one(matches, "stop-signal").map(limits::signal).transpose()?,
+        sysctls: all(matches, "sysctl").iter().map(|word| limits::sysctl(word, share)).collect::<Result<_>>()?,
+        shm_size: one(matches, "shm-size").map_or(Ok(64_000 << 10), |word| limits::size("shm-size", word))?,
+        add_hosts: all(matches, "add-host").iter().map(|word| add_host(word)).collect::<Result<_>>()?,
+        dns: all(matches, "dns").iter().map(|word| address("dns", word)).collect::<Result<_>>()?,
+        share,
+        userns: userns(matches)?,
+        time_offset: one(matches, "timens").map(time_offset).transpose()?,
+    })
+}
+
+fn one<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
+    matches.get_one::<String>(name).map(String::as_str)
+}
+
+fn all(matches: &ArgMatches, name: &str) -> Vec<String> {
+    matches.get_many::<String>(name).into_iter().flatten().cloned().collect()
+}
+
+fn flag(matches: &ArgMatches, name: &str) -> bool {
+    matches.get_one::<bool>(name).copied().unwrap_or(false)
+}
+
+fn words(matches: &ArgMatches) -> Result<(Source, Vec<String>)> {
+    let mut words = matches.get_many::<OsString>("words").into_iter().flatten();
+    let text = |word: &OsString| {
+        let bad = || Error::new(&command_line::USAGE, format!("{word:?} is not UTF-8, which a container's specification must be"));
+        word.to_str().map(str::to_owned).ok_or_else(bad)
+    };
+    let rootfs = flag(matches, "rootfs");
+    let Some(first) = words.next() else {
+        let (what, fix) = if rootfs { ("a directory", "rl run --rootfs DIR COMMAND") } else { ("an image", "rl run IMAGE COMMAND, for example: rl run --rm -it busybox") };
+        return Err(Error::new(&command_line::USAGE, format!("rl run needs {what}")).fix(format!("Type: {fix}. See: rl run --help")));
+    };
+    let first = text(first)?;
+    let source = if rootfs { directory(&first)? } else { Source::Image(first) };
+    Ok((source, words.map(text).collect::<Result<_>>()?))
+}
+
+fn directory(word: &str) -> Result<Source> {
+    let (path, overlay) = match word.strip_suffix(":O") {
+        Some(path) => (path, true),
+        None => (word, false),
+    };
+    let doing = || format!("use the root file system {path:?}");
+    let path = std::fs::canonicalize(path).context(&crate::error::catalog::rootfs::ROOTFS, doing)?;
+    if !path.is_dir() {
+        return Err(Error::new(&crate::error::catalog::rootfs::ROOTFS, doing()).because("it is not a directory"));
+    }
+    Ok(Source::Directory { path, overlay })
+}
+
+/// There is no registry to pull from yet, so a policy that demands one can't be kept.
+fn check_pull(matches: &ArgMatches) -> Result<()> {
+    match one(matches, "pull") {
+        None | Some("missing" | "never" | "newer" | "true" | "false") => Ok(()),
+        Some("always") => Err(Error::new(&command_line::USAGE, "--pull=always: images come from rl import; there is no registry to ask")
+            .fix("Leave --pull out, or import the image again.")),
+        Some(other) => Err(wrong("pull", other, "missing, never, newer or always")),
+    }
+}
+
+/// A string is one word, as in docker; a JSON array has several; an empty string removes the image's own.
+fn entrypoint(word: &str) -> Result<Vec<String>> {
+    if word.starts_with('[') {
+        return serde_json::from_str(word).context(&command_line::USAGE, || format!("understand --entrypoint {word} as a JSON array of strings"));
+    }
+    Ok(if word.is_empty() { Vec::new() } else { vec![word.to_owned()] })
+}
+
+fn hostname(word: &str) -> Result<String> {
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if word.is_empty() || word.len() > LONGEST_HOSTNAME || !word.bytes().all(fine) || word.starts_with(['-', '.']) {
+        return Err(wrong("hostname", word, "at most 64 letters, digits, dots and hyphens"));
+    }
+    Ok(word.to_owned())
+}
+
+fn name(word: &str) -> Result<String> {
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if word.len() > 128 || !word.bytes().all(fine) || !word.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+        return Err(Error::new(&state::NAME, format!("--name {word:?}")));
+    }
+    Ok(word.to_owned())
+}
+
+struct Security {
+    seccomp: SeccompChoice,
+    no_new_privileges: bool,
+    mask: Vec<String>,
+    unmask: Vec<String>,
+}
+
+fn security(matches: &ArgMatches) -> Result<Security> {
+    let mut security = Security { seccomp: SeccompChoice::Default, no_new_privileges: false, mask: Vec::new(), unmask: Vec::new() };
+    for word in all(matches, "security-opt") {
+        // docker also takes `name:value`.
+        let (key, value) = word.split_once(['=', ':']).unwrap_or((&word, ""));
+        let paths = || value.split(':').filter(|path| !path.is_empty()).map(str::to_owned);
+        match (key, value) {
+            ("seccomp", "unconfined") => security.seccomp = SeccompChoice::Unconfined,
+            ("seccomp", file) => security.seccomp = SeccompChoice::Profile(Box::new(profile(file)?)),
+            ("no-new-privileges", "" | "true") => security.no_new_privileges = true,
+            ("no-new-privileges", "false") => security.no_new_privileges = false,
+            ("mask", _) => security.mask.extend(paths()),
+            ("unmask", _) => security.unmask.extend(paths()),
+            // An unprivileged user can't change labels or profiles; asking for none is what happens anyway.
+            ("label" | "apparmor", "disable" | "unconfined") => {}
+            _ => {
+                return Err(wrong("security-opt", &word, "seccomp=FILE|unconfined, no-new-privileges, mask=PATH or unmask=PATH"));
+            }
+        }
+    }
+    Ok(security)
+}
+
+fn profile(file: &str) -> Result<seccomp::Profile> {
+    let text = std::fs::read_to_string(file).context(&command_line::INPUT_FILE, || format!("read the seccomp profile {file:?}"))?;
+    seccomp::parse(&text, seccomp::Machine { arch: std::env::consts::ARCH, kernel: kernel::version() })
+}
+
+fn share(matches: &ArgMatches) -> Result<Share> {
+    let host = |name: &str| match one(matches, name) {
+        None | Some("private" | "") => Ok(false),
+        Some("host") => Ok(true),
+        Some(other) => Err(wrong(name, other, "host or private")),
+    };
+    let network = match one(matches, "network") {
+        None | Some("none") => false,
+        Some("host") => true,
+        Some(other) => return Err(wrong("network", other, "none or host")),
+    };
+    let share = Share { pid: host("pid")?, ipc: host("ipc")?, uts: host("uts")?, network, cgroup: host("cgroupns")? };
+    if share.uts && one(matches, "hostname").is_some() {
+        return Err(Error::new(&command_line::CONFLICT, "--hostname and --uts=host: the host's name can't be changed from a container"));
+    }
+    Ok(share)
+}
+
+fn userns(matches: &ArgMatches) -> Result<UserNs> {
+    let maps = |name: &str| all(matches, name).iter().map(|word| ids::parse_map(word)).collect::<Result<Vec<_>>>();
+    let (uid, gid) = (maps("uidmap")?, maps("gidmap")?);
+    match (one(matches, "userns"), uid.is_empty() && gid.is_empty()) {
+        (None, true) => Ok(UserNs::Default),
+        (Some(mode), true) => ids::parse_userns(mode),
+        (Some(mode), false) => Err(Error::new(&command_line::CONFLICT, format!("--userns={mode} with --uidmap or --gidmap"))),
+        // As podman: one kind alone stands for both.
+        (None, false) => Ok(UserNs::Custom { uid: if uid.is_empty() { gid.clone() } else { uid.clone() }, gid: if gid.is_empty() { uid } else { gid } }),
+    }
+}
+
+fn add_host(word: &str) -> Result<(String, String)> {
+    let bad = || wrong("add-host", word, "NAME:IP");
+    let (name, ip) = word.split_once([':', '=']).ok_or_else(bad)?;
+    let fine = !name.is_empty() && !name.contains(char::is_whitespace);
+    if !fine {
+        return Err(bad());
+    }
+    Ok((name.to_owned(), address("add-host", ip.trim_matches(['[', ']']))?))
+}
+
+fn address(flag: &str, word: &str) -> Result<String> {
+    let ip: std::net::IpAddr = word.parse().map_err(|_| wrong(flag, word, "an IP address"))?;
+    Ok(ip.to_string())
+}
+
+fn time_offset(word: &str) -> Result<(i64, i64)> {
+    let bad = || wrong("timens", word, "SECONDS or MONOTONIC:BOOTTIME");
+    let (monotonic, boottime) = word.split_once(':').unwrap_or((word, word));
+    Ok((monotonic.parse().map_err(|_| bad())?, boottime.parse().map_err(|_| bad())?))
+}

@@ -1,0 +1,278 @@
+//! `-v`, `--mount`, `--tmpfs`, `--device`.
+//!
+//! Sources must exist (podman's rule: a typing error must not make a directory); targets are absolute and without `..`. The
+//! surprise: `--mount` is a line of CSV, so a path with a comma is written in quotes.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::limits::size;
+use super::wrong;
+use crate::error::{Context, Error, Result, catalog::command_line, catalog::rootfs};
+use crate::spec::{BindOptions, DeviceBind, Volume};
+
+/// All volumes, in the order of the three flags; two on one target are a contradiction.
+pub(super) fn volumes(volumes: &[String], mounts: &[String], tmpfs: &[String]) -> Result<Vec<Volume>> {
+    let mut all = Vec::new();
+    for word in volumes {
+        all.push(volume(word)?);
+    }
+    for word in mounts {
+        all.push(mount(word)?);
+    }
+    for word in tmpfs {
+        all.push(tmpfs_words(word)?);
+    }
+    let target = |volume: &Volume| match volume {
+        Volume::Bind { target, .. } | Volume::Tmpfs { target, .. } => target.clone(),
+    };
+    let mut targets: Vec<_> = all.iter().map(target).collect();
+    targets.sort();
+    match targets.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Error::new(&command_line::CONFLICT, format!("two volumes on {}", pair[0].display()))),
+        None => Ok(all),
+    }
+}
+
+fn volume(word: &str) -> Result<Volume> {
+    let bad = || wrong("volume", word, "SOURCE:TARGET[:OPTIONS]");
+    let mut parts = word.split(':');
+    let (first, second, options) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+    if parts.next().is_some() {
+        return Err(wrong("volume", word, "at most two colons; with a colon in a path, use --mount"));
+    }
+    let Some(second) = second else { return Err(anonymous(word)) };
+    if first.is_empty() {
+        return Err(bad());
+    }
+    if !first.starts_with(['/', '.']) {
+        return Err(Error::new(&rootfs::VOLUME, format!("--volume {word:?}: {first:?} would be a named volume"))
+            .fix(format!("There are no named volumes yet. For a directory of that name, write ./{first}")));
+    }
+    let mut bind = BindOptions::default();
+    for option in options.unwrap_or_default().split(',').filter(|option| !option.is_empty()) {
+        bind_option(&mut bind, option, "volume", word)?;
+    }
+    Ok(Volume::Bind { source: source(first)?, target: target("volume", second)?, options: bind })
+}
+
+fn anonymous(word: &str) -> Error {
+    Error::new(&rootfs::VOLUME, format!("--volume {word:?} has no source"))
+        .fix("Anonymous volumes do not exist yet. Give SOURCE:TARGET, or use --tmpfs TARGET for a scratch directory.")
+}
+
+fn bind_option(bind: &mut BindOptions, option: &str, flag: &str, word: &str) -> Result<()> {
+    match option {
+        "ro" | "readonly" => bind.read_only = true,
+        "rw" => bind.read_only = false,
+        "rbind" => bind.recursive = true,
+        "bind" => bind.recursive = false,
+        "suid" => bind.nosuid = false,
+        "nosuid" => bind.nosuid = true,
+        "dev" => bind.nodev = false,
+        "nodev" => bind.nodev = true,
+        "exec" => bind.noexec = false,
+        "noexec" => bind.noexec = true,
+        "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" => option.clone_into(&mut bind.propagation),
+        // Relabelling means something on SELinux hosts only, and there an unprivileged user may not do it; copying and volumes
+        // belong together. All are accepted in scripts that were written for podman.
+        "z" | "Z" | "copy" | "nocopy" | "cached" | "delegated" | "consistent" => {}
+        "U" => return Err(Error::new(&rootfs::VOLUME, format!("--{flag} {word:?}: U (change the owner) is not supported"))
+            .fix("Container root is you, so your files need no change; for another user: rl unshare chown -R UID:GID DIR.")),
+        _ => return Err(wrong(flag, word, "options ro, rw, rbind, bind, [no]exec, [no]suid, [no]dev, [r]private, [r]slave, [r]shared")),
+    }
+    Ok(())
+}
+
+fn mount(word: &str) -> Result<Volume> {
+    let fields = fields(word).ok_or_else(|| wrong("mount", word, "type=bind|tmpfs,KEY=VALUE,... (a field with a comma in quotes)"))?;
+    let (mut kind, mut from, mut to) = ("bind".to_owned(), None, None);
+    let (mut bind, mut options) = (BindOptions::default(), Vec::new());
+    for field in &fields {
+        let (key, value) = field.split_once('=').map_or((field.as_str(), None), |(key, value)| (key, Some(value)));
+        let needed = || value.ok_or_else(|| wrong("mount", word, &format!("a value for {key}")));
+        match key {
+            "type" => needed()?.clone_into(&mut kind),
+            "src" | "source" => from = Some(needed()?),
+            "dst" | "destination" | "target" => to = Some(target("mount", needed()?)?),
+            "ro" | "readonly" | "rw" => {
+                let on = truth(value).ok_or_else(|| wrong("mount", word, "true or false"))?;
+                bind.read_only = on == (key != "rw");
+            }
+            "bind-propagation" => bind_option(&mut bind, needed()?, "mount", word)?,
+            "bind-nonrecursive" => bind.recursive = !truth(value).ok_or_else(|| wrong("mount", word, "true or false"))?,
+            "tmpfs-size" => options.push(format!("size={}", size("mount", needed()?)?)),
+            "tmpfs-mode" => options.push(format!("mode={}", octal(needed()?, word)?)),
+            other if value.is_none() => bind_option(&mut bind, other, "mount", word)?,
+            other => return Err(wrong("mount", word, &format!("known keys; {other:?} is none"))),
+        }
+    }
+    let to = to.ok_or_else(|| wrong("mount", word, "a dst="))?;
+    match (kind.as_str(), from) {
+        ("bind", Some(from)) => Ok(Volume::Bind { source: source(from)?, target: to, options: bind }),
+        ("bind", None) => Err(wrong("mount", word, "a src=")),
+        ("tmpfs", None) => {
+            let words = [(bind.read_only, "ro"), (bind.noexec, "noexec")];
+            options.extend(words.iter().filter_map(|(on, word)| on.then(|| (*word).to_owned())));
+            Ok(Volume::Tmpfs { target: to, options })
+        }
+        ("tmpfs", Some(_)) => Err(wrong("mount", word, "no src= for a tmpfs")),
+        (other, _) => Err(wrong("mount", word, &format!("type bind or tmpfs, not {other:?}"))),
+    }
+}
+
+fn truth(value: Option<&str>) -> Option<bool> {
+    match value {
+        None | Some("true" | "1") => Some(true),
+        Some("false" | "0") => Some(false),
+        Some(_) => None,
+    }
+}
+
+/// One line of CSV (RFC 4180): a field in quotes may hold commas, and quotes as "".
+fn fields(line: &str) -> Option<Vec<String>> {
+    let (mut fields, mut field, mut rest) = (Vec::new(), String::new(), line.chars().peekable());
+    loop {
+        if field.is_empty() && rest.next_if_eq(&'"').is_some() {
+            loop {
+                match rest.next()? {
+                    '"' if rest.next_if_eq(&'"').is_some() => field.push('"'),
+                    '"' => break,
+                    other => field.push(other),
+                }
+            }
+            match rest.next() {
+                None => break,
+                Some(',') => {}
+                Some(_) => return None,
+            }
+        } else {
+            match rest.next() {
+                None => break,
+                Some(',') => {}
+                Some(other) => {
+                    field.push(other);
+                    continue;
+                }
+            }
+        }
+        fields.push(std::mem::take(&mut field));
+    }
+    fields.push(field);
+    (!fields.iter().any(String::is_empty)).then_some(fields)
+}
+
+fn tmpfs_words(word: &str) -> Result<Volume> {
+    let (path, words) = word.split_once(':').unwrap_or((word, ""));
+    let mut options = Vec::new();
+    for option in words.split(',').filter(|option| !option.is_empty()) {
+        let checked = match option.split_once('=') {
+            Some(("size", value)) => format!("size={}", size("tmpfs", value)?),
+            Some(("mode", value)) => format!("mode={}", octal(value, word)?),
+            Some(("nr_inodes", value)) if value.bytes().all(|byte| byte.is_ascii_digit()) => option.to_owned(),
+            None if ["ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime"].contains(&option) => option.to_owned(),
+            _ => return Err(wrong("tmpfs", word, "options size=, mode=, nr_inodes=, ro, rw, [no]exec, [no]suid, [no]dev")),
+        };
+        options.push(checked);
+    }
+    Ok(Volume::Tmpfs { target: target("tmpfs", path)?, options })
+}
+
+fn octal(value: &str, word: &str) -> Result<String> {
+    let fine = !value.is_empty() && value.len() <= 5 && value.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    if fine { Ok(value.to_owned()) } else { Err(wrong("tmpfs", word, "an octal mode")) }
+}
+
+/// `SRC[:DST[:rwm]]`.
+pub(super) fn device(word: &str) -> Result<DeviceBind> {
+    let parts: Vec<_> = word.split(':').collect();
+    let access = |text: &str| !text.is_empty() && text.bytes().all(|byte| b"rwm".contains(&byte));
+    let (from, to, rights) = match parts.as_slice() {
+        [from] => (*from, *from, "rwm"),
+        [from, rights] if access(rights) => (*from, *from, *rights),
+        [from, to] => (*from, *to, "rwm"),
+        [from, to, rights] if access(rights) => (*from, *to, *rights),
+        _ => return Err(wrong("device", word, "SOURCE[:TARGET[:rwm]]")),
+    };
+    Ok(DeviceBind { source: source(from)?, target: target("device", to)?, read_only: !rights.contains('w') })
+}
+
+/// Absolute, links resolved, and there.
+fn source(word: &str) -> Result<PathBuf> {
+    let doing = || format!("use {word:?} as a volume's source");
+    std::fs::canonicalize(word).context(&rootfs::VOLUME, doing)
+}
+
+fn target(flag: &str, word: &str) -> Result<PathBuf> {
+    let path = Path::new(word);
+    let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    if !path.is_absolute() || !plain || word.contains('\0') || path == Path::new("/") {
+        return Err(wrong(flag, word, "an absolute path in the container, other than / and without .."));
+    }
+    Ok(path.components().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bind(word: &str) -> Result<(PathBuf, BindOptions)> {
+        match volume(word)? {
+            Volume::Bind { target, options, .. } => Ok((target, options)),
+            Volume::Tmpfs { .. } => panic!("a bind was expected"),
+        }
+    }
+
+    #[test]
+    fn a_volume_is_recursive_private_nosuid_nodev() {
+        assert_eq!(bind("/tmp:/x").expect("volume"), (PathBuf::from("/x"), BindOptions::default()));
+    }
+
+    #[test]
+    fn options_are_obeyed() {
+        let (_, options) = bind("/tmp:/x:ro,bind,noexec,suid,rslave,z").expect("volume");
+        assert!(options.read_only && !options.recursive && options.noexec && !options.nosuid);
+        assert_eq!(options.propagation, "rslave");
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused() {
+        for bad in ["", ":", "/tmp", "/tmp:", ":/x", "/tmp:x", "/tmp:/", "/tmp:/a/../b", "/tmp:/x:bogus", "/tmp:/x:ro:y", "name:/x", "/nowhere/at/all:/x", "/tmp:/x:U"] {
+            assert!(volume(bad).is_err(), "{bad:?}");
+        }
+        for bad in ["", "type=bind,dst=/x", "type=bind,src=/tmp", "type=magic,src=/tmp,dst=/x", "src=/tmp,dst=/x,ro=maybe", "\"src=/tmp,dst=/x", "type=tmpfs,src=/tmp,dst=/x", "src=/tmp,,dst=/x"] {
+            assert!(mount(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn two_volumes_on_one_target_are_a_contradiction() {
+        assert!(volumes(&["/tmp:/x".into()], &["type=tmpfs,dst=/x/".into()], &[]).is_err());
+    }
+
+    #[test]
+    fn a_quoted_field_may_hold_commas_and_quotes() {
+        assert_eq!(fields(r#"a,"b,""c""",d"#).expect("fields"), ["a", r#"b,"c""#, "d"]);
+        assert_eq!(fields(r#""a"#), None);
+        assert_eq!(fields(r#""a"b"#), None);
+    }
+
+    #[test]
+    fn a_device_has_a_target_and_rights() {
+        let device = device("/dev/null:/dev/x:r").expect("device");
+        assert_eq!((device.target, device.read_only), (PathBuf::from("/dev/x"), true));
+    }
+
+    proptest! {
+        #[test]
+        fn an_accepted_target_is_absolute_and_plain(word in "[/a.:,\" =]{0,24}") {
+            for parsed in [volume(&word), mount(&word), tmpfs_words(&word)].into_iter().flatten() {
+                let (Volume::Bind { target, .. } | Volume::Tmpfs { target, .. }) = parsed;
+                prop_assert!(target.is_absolute() && target != Path::new("/"));
+                let plain = |part: Component<'_>| matches!(part, Component::RootDir | Component::Normal(_));
+                prop_assert!(target.components().all(plain));
+            }
+        }
+    }
+}

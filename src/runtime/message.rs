@@ -1,0 +1,135 @@
+//! What goes between the parent and the container's first process.
+//!
+//! One sequenced-packet socket pair. Down: one `Go`, after the parent has written the id maps. Up: at most the master of the pty
+//! (SCM_RIGHTS), at most one failure; end of file means that exec has succeeded, because the socket is close-on-exec.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recvmsg, sendmsg, socketpair,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, catalog};
+use crate::sys::process::adopt;
+
+/// A report that is longer is cut by the kernel and then not understood; paths are at most 4 KiB.
+const LONGEST: usize = 64 * 1024;
+
+/// One end of the pair.
+#[derive(Debug)]
+pub struct Channel(OwnedFd);
+
+/// What comes up.
+#[derive(Debug)]
+pub enum Report {
+    /// The master of the container's terminal.
+    Terminal(OwnedFd),
+    /// A step has failed; the process has ended or is about to.
+    Failed(Failure),
+    /// Exec has succeeded, or the process died without a word.
+    End,
+}
+
+/// An [`Error`] on its way through the socket.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Failure {
+    id: u16,
+    summary: String,
+    fix: String,
+    exit: u8,
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        Self { id: error.entry().id, summary: error.summary(), fix: error.remedy().to_owned(), exit: error.exit_status() }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let entry = catalog::all().find(|entry| entry.id == failure.id).unwrap_or(&catalog::state::INTERNAL);
+        Self::new(entry, failure.summary).fix(failure.fix).exit(failure.exit)
+    }
+}
+
+impl Channel {
+    /// Both ends, close-on-exec.
+    pub fn pair() -> Result<(Self, Self), Errno> {
+        let (a, b) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        Ok((Self(a), Self(b)))
+    }
+
+    /// Parent: everything that the host side must do has been done.
+    pub fn send_go(&self) -> Result<(), Errno> {
+        self.send(b"go", None)
+    }
+
+    /// Child: waits for Go; false when the parent has died.
+    pub fn wait_for_go(&self) -> bool {
+        matches!(self.receive(), Ok((text, _)) if text == b"go")
+    }
+
+    /// Child: whether the parent has gone.
+    pub fn is_orphan(&self) -> bool {
+        let mut byte = [0];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
+        matches!(nix::sys::socket::recv(self.0.as_raw_fd(), &mut byte, flags), Ok(0))
+    }
+
+    /// Child: sends the master up.
+    pub fn send_terminal(&self, master: &OwnedFd) -> Result<(), Errno> {
+        self.send(b"terminal", Some(master))
+    }
+
+    /// Child: sends the one failure. What can't be sent is lost; the parent then says that the process died.
+    pub fn send_failure(&self, error: &Error) {
+        if let Ok(text) = serde_json::to_vec(&Failure::from(error)) {
+            let _ = self.send(&text, None);
+        }
+    }
+
+    /// Parent: the next report.
+    pub fn next_report(&self) -> Result<Report, Errno> {
+        let (text, fd) = match self.receive() {
+            // The child ended with unread data in its direction.
+            Err(Errno::ECONNRESET) => return Ok(Report::End),
+            other => other?,
+        };
+        match (text.as_slice(), fd) {
+            (b"", _) => Ok(Report::End),
+            (b"terminal", Some(master)) => Ok(Report::Terminal(master)),
+            (text, _) => serde_json::from_slice(text).map(Report::Failed).map_err(|_| Errno::EBADMSG),
+        }
+    }
+
+    fn send(&self, text: &[u8], fd: Option<&OwnedFd>) -> Result<(), Errno> {
+        let raw = fd.map(|fd| [fd.as_raw_fd()]);
+        let rights = raw.as_ref().map(|raw| ControlMessage::ScmRights(raw));
+        let control = rights.as_slice();
+        sendmsg::<UnixAddr>(self.0.as_raw_fd(), &[IoSlice::new(text)], control, MsgFlags::MSG_NOSIGNAL, None).map(drop)
+    }
+
+    fn receive(&self) -> Result<(Vec<u8>, Option<OwnedFd>), Errno> {
+        let mut text = vec![0; LONGEST];
+        let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
+        let (length, fd) = loop {
+            let mut buffers = [IoSliceMut::new(&mut text)];
+            match recvmsg::<UnixAddr>(self.0.as_raw_fd(), &mut buffers, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+                Ok(message) => {
+                    let fd = message.cmsgs()?.find_map(|control| match control {
+                        ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
+                        _ => None,
+                    });
+                    break (message.bytes, fd);
+                }
+            }
+        };
+        text.truncate(length);
+        Ok((text, fd.map(adopt)))
+    }
+}

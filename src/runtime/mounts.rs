@@ -1,0 +1,387 @@
+//! The mount steps: what the container sees as its file tree.
+//!
+//! Owns the new root while it is being built. Every path of the container is resolved inside that root (openat2 with
+//! RESOLVE_IN_ROOT, through pathrs) and every mount is attached by descriptor, so a symbolic link in an image leads nowhere else
+//! (CVE-2021-30465, CVE-2024-45310). The surprise: below `/dev`, which is a tmpfs of our own, the same code makes the files.
+
+use std::ffi::{CString, OsStr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
+use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
+
+use crate::error::{Context, Error, Result, catalog::rootfs};
+use crate::plan::{Attributes, Propagation};
+use crate::sys::mount::{
+    Change, attach, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_setattr, open_tree_clone,
+};
+
+/// As many links as the kernel follows in one path (ELOOP).
+const MOST_LINKS: usize = 40;
+
+/// What a missing mount target is made as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Directory,
+    File,
+}
+
+/// The root file system under construction.
+pub(super) struct Root {
+    inner: pathrs::Root,
+    /// The last tmpfs that was mounted here (`/dev`): nobody else has been in it, so files are made in it directly.
+    fresh: Option<(PathBuf, OwnedFd)>,
+    /// An empty read-only tmpfs, cloned for each masked directory.
+    empty: Option<OwnedFd>,
+}
+
+/// The whole namespace's mounts stop (or go on only) hearing of the host's.
+pub(super) fn isolate(propagation: Propagation) -> Result<()> {
+    let flags = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::from_bits_retain(propagation_flag(propagation));
+    let none: Option<&str> = None;
+    nix::mount::mount(none, "/", none, flags, none).context(&rootfs::MOUNT, || "make all mounts private".into())
+}
+
+/// Image layers below a writable directory, attached on `on`.
+pub(super) fn overlay(lower: &[PathBuf], upper: &Path, work: &Path, on: &Path) -> Result<Root> {
+    let doing = || format!("mount an overlay of {} layers with the upper directory {}", lower.len(), upper.display());
+    let make = || -> Result<OwnedFd, Errno> {
+        let fs = fsopen(c"overlay")?;
+        fsconfig_set_string(fs.as_fd(), c"source", c"overlay")?;
+        // One layer a call: 127 of them would not fit the option page, and a colon in a path is no separator.
+        for layer in lower {
+            fsconfig_set_string(fs.as_fd(), c"lowerdir+", &c_path(layer)?)?;
+        }
+        fsconfig_set_string(fs.as_fd(), c"upperdir", &c_path(upper)?)?;
+        fsconfig_set_string(fs.as_fd(), c"workdir", &c_path(work)?)?;
+        // In a user namespace overlay keeps its marks in user.overlay.* (Linux 5.11).
+        fsconfig_set_flag(fs.as_fd(), c"userxattr")?;
+        fsconfig_create(fs.as_fd())?;
+        fsmount(fs.as_fd(), 0)
+    };
+    Root::attach(make().context(&rootfs::MOUNT, doing)?, on)
+}
+
+/// A directory of the host is the root.
+pub(super) fn bind_root(source: &Path, on: &Path) -> Result<Root> {
+    let tree = clone_host(source, true).context(&rootfs::ROOTFS, || format!("bind {}", source.display()))?;
+    let change = Change { propagation: propagation_flag(Propagation::Private), recursive: true, ..Change::default() };
+    mount_setattr(tree.as_fd(), change).context(&rootfs::ROOTFS, || format!("make the mounts of {} private", source.display()))?;
+    Root::attach(tree, on)
+}
+
+impl Root {
+    fn attach(mount: OwnedFd, on: &Path) -> Result<Self> {
+        let target = openat(AT_FDCWD, on, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty());
+        let target = target.context(&rootfs::MOUNT, || format!("open {}", on.display()))?;
+        attach(mount.as_fd(), target.as_fd()).context(&rootfs::MOUNT, || format!("attach the root on {}", on.display()))?;
+        Ok(Self { inner: pathrs::Root::from_fd(mount), fresh: None, empty: None })
+    }
+
+    /// The root directory.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+
+    /// A new instance of a file system; where the kernel refuses one, `fallback` of the host is bound instead.
+    pub(super) fn mount(
+        &mut self,
+        filesystem: &str,
+        target: &Path,
+        attributes: Attributes,
+        options: &[(String, Option<String>)],
+        fallback: Option<&Path>,
+    ) -> Result<()> {
+        let doing = || format!("mount {filesystem} on {}", target.display());
+        let place = if matches!(filesystem, "proc" | "sysfs" | "cgroup2") {
+            // A link here would let an image move what is masked to a place where nothing masks it (CVE-2019-19921).
+            self.ensure_no_links(target)?
+        } else {
+            self.ensure(target, Kind::Directory)?
+        };
+        let mount = match (fresh(filesystem, attributes, options), fallback) {
+            // A partly covered proc or sysfs of the host, as in other containers (mount_too_revealing in the kernel).
+            (Err(Errno::EPERM), Some(host)) => {
+                let tree = clone_host(host, true).context(&rootfs::MOUNT, doing)?;
+                let change = Change { set: attribute_bits(attributes), recursive: true, ..Change::default() };
+                mount_setattr(tree.as_fd(), change).context(&rootfs::MOUNT, doing)?;
+                tree
+            }
+            (made, _) => made.context(&rootfs::MOUNT, doing)?,
+        };
+        attach(mount.as_fd(), place.as_fd()).context(&rootfs::MOUNT, doing)?;
+        if filesystem == "tmpfs" && target == Path::new("/dev") {
+            self.fresh = Some((target.to_owned(), mount));
+        }
+        Ok(())
+    }
+
+    /// A file or directory of the host; a missing target is made in its kind.
+    pub(super) fn bind(&self, bind: &Bind<'_>) -> Result<()> {
+        let doing = || format!("bind {} on {}", bind.source.display(), bind.target.display());
+        let tree = clone_host(bind.source, bind.recursive).context(&rootfs::VOLUME, doing);
+        let tree = tree.map_err(|error| not_recursive(error, bind))?;
+        let stat = fstat(&tree).context(&rootfs::VOLUME, doing)?;
+        if bind.device {
+            check_device(&stat, bind.source)?;
+        }
+        let set = attribute_bits(bind.attributes);
+        let change = Change { set, propagation: propagation_flag(bind.propagation), recursive: bind.recursive, ..Change::default() };
+        mount_setattr(tree.as_fd(), change).context(&rootfs::VOLUME, doing)?;
+        let is_directory = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR;
+        let place = self.ensure(bind.target, if is_directory { Kind::Directory } else { Kind::File })?;
+        attach(tree.as_fd(), place.as_fd()).context(&rootfs::VOLUME, doing)
+    }
+
+    /// mkdir -p.
+    pub(super) fn directory(&self, target: &Path) -> Result<OwnedFd> {
+        self.ensure(target, Kind::Directory)
+    }
+
+    /// ln -s, where nothing is.
+    pub(super) fn symlink(&self, target: &Path, to: &str) -> Result<()> {
+        let doing = || format!("link {} to {to}", target.display());
+        let (parent, name) = split(target)?;
+        let made = match &self.fresh {
+            Some((fresh, directory)) if fresh == parent => nix::unistd::symlinkat(to, directory, name),
+            _ => nix::unistd::symlinkat(to, self.ensure(parent, Kind::Directory)?, name),
+        };
+        match made {
+            Err(Errno::EEXIST) => Ok(()),
+            other => other.context(&rootfs::MOUNT, doing),
+        }
+    }
+
+    /// Hides a directory behind an empty read-only tmpfs and a file behind /dev/null; what is not there is passed over.
+    pub(super) fn mask(&mut self, target: &Path) -> Result<()> {
+        let doing = || format!("mask {}", target.display());
+        let Some(place) = self.existing(target)? else { return Ok(()) };
+        let stat = fstat(&place).context(&rootfs::MOUNT, doing)?;
+        let cover = if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits() {
+            open_tree_clone(self.empty()?, c"", false)
+        } else {
+            null_device()
+        };
+        attach(cover.context(&rootfs::MOUNT, doing)?.as_fd(), place.as_fd()).context(&rootfs::MOUNT, doing)
+    }
+
+    /// Makes what is at `target` read-only in place; what is not there is passed over.
+    pub(super) fn read_only(&self, target: &Path) -> Result<()> {
+        let doing = || format!("make {} read-only", target.display());
+        let Some(place) = self.existing(target)? else { return Ok(()) };
+        let tree = open_tree_clone(place.as_fd(), c"", true).context(&rootfs::MOUNT, doing)?;
+        let change = Change { set: libc::MOUNT_ATTR_RDONLY, recursive: true, ..Change::default() };
+        mount_setattr(tree.as_fd(), change).context(&rootfs::MOUNT, doing)?;
+        attach(tree.as_fd(), place.as_fd()).context(&rootfs::MOUNT, doing)
+    }
+
+    /// The slave of a pty becomes `target` (`/dev/console`).
+    pub(super) fn bind_descriptor(&self, source: BorrowedFd<'_>, target: &Path) -> Result<()> {
+        let doing = || format!("bind the terminal on {}", target.display());
+        let tree = open_tree_clone(source, c"", false).context(&rootfs::MOUNT, doing)?;
+        let place = self.ensure(target, Kind::File)?;
+        attach(tree.as_fd(), place.as_fd()).context(&rootfs::MOUNT, doing)
+    }
+
+    /// Opens a file of the container for reading and writing, without following a last link.
+    pub(super) fn open(&self, target: &Path, flags: OFlag) -> Result<OwnedFd> {
+        let doing = || format!("open {}", target.display());
+        let (parent, name) = split(target)?;
+        let parent = self.inner.resolve(parent).context(&rootfs::MOUNT, doing)?;
+        let fd = openat(parent.as_fd(), name, flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty());
+        fd.context(&rootfs::MOUNT, doing)
+    }
+
+    fn empty(&mut self) -> Result<BorrowedFd<'_>> {
+        if self.empty.is_none() {
+            let attributes = Attributes { read_only: true, nosuid: true, nodev: true, noexec: true, ..Attributes::default() };
+            let options = [("size".to_owned(), Some("0".to_owned())), ("mode".to_owned(), Some("755".to_owned()))];
+            let made = fresh("tmpfs", attributes, &options).context(&rootfs::MOUNT, || "mount the empty tmpfs of masks".into())?;
+            self.empty = Some(made);
+        }
+        let empty = self.empty.as_ref().map(AsFd::as_fd);
+        empty.ok_or_else(|| Error::new(&rootfs::MOUNT, "mount the empty tmpfs of masks"))
+    }
+
+    fn existing(&self, path: &Path) -> Result<Option<pathrs::Handle>> {
+        match self.inner.resolve(path) {
+            Ok(handle) => Ok(Some(handle)),
+            Err(error) if errno(&error).is_some_and(|errno| [Errno::ENOENT, Errno::ENOTDIR].contains(&errno)) => Ok(None),
+            Err(error) => Err(Error::new(&rootfs::MOUNT, format!("resolve {}", path.display())).because(error)),
+        }
+    }
+
+    fn ensure_no_links(&self, path: &Path) -> Result<OwnedFd> {
+        let flags = pathrs::flags::ResolverFlags::NO_SYMLINKS;
+        match self.inner.as_ref().with_resolver_flags(flags).resolve(path) {
+            Ok(handle) => Ok(handle.into()),
+            Err(error) if errno(&error) == Some(Errno::ENOENT) => self.ensure(path, Kind::Directory),
+            Err(error) => Err(Error::new(&rootfs::UNSAFE_TARGET, format!("resolve {}", path.display())).because(error)),
+        }
+    }
+
+    /// Resolves `path`, making what is missing. Links are followed inside the root, dangling ones too: an image's
+    /// /etc/resolv.conf often points to a file that only a running system has.
+    fn ensure(&self, path: &Path, kind: Kind) -> Result<OwnedFd> {
+        self.ensure_within(path, kind, MOST_LINKS)
+    }
+
+    /// None: the path is elsewhere, or there already.
+    fn make_in_fresh(&self, path: &Path, kind: Kind) -> Option<OwnedFd> {
+        let (fresh, directory) = self.fresh.as_ref()?;
+        let name = path.strip_prefix(fresh).ok().filter(|name| name.components().count() == 1)?;
+        make_at(directory.as_fd(), name.as_os_str(), kind).ok()
+    }
+
+    fn ensure_within(&self, path: &Path, kind: Kind, links: usize) -> Result<OwnedFd> {
+        let doing = || format!("make {} in the container", path.display());
+        if let Some(made) = self.make_in_fresh(path, kind) {
+            return Ok(made);
+        }
+        match self.inner.resolve(path) {
+            Ok(handle) => return Ok(handle.into()),
+            Err(error) if errno(&error) == Some(Errno::ENOENT) && links > 0 => {}
+            Err(error) => return Err(Error::new(&rootfs::UNSAFE_TARGET, doing()).because(error)),
+        }
+        let (parent, name) = split(path)?;
+        let directory = self.ensure_within(parent, Kind::Directory, links - 1)?;
+        match make_at(directory.as_fd(), name, kind) {
+            Ok(made) => Ok(made),
+            Err(Errno::EEXIST) => {
+                let link = readlinkat(&directory, name).context(&rootfs::UNSAFE_TARGET, doing)?;
+                self.ensure_within(&parent.join(link), kind, links - 1)
+            }
+            Err(errno) => Err(Error::new(&rootfs::MOUNT, doing()).because(errno)),
+        }
+    }
+}
+
+/// Makes what is not there yet and opens it.
+fn make_at(directory: BorrowedFd<'_>, name: &OsStr, kind: Kind) -> Result<OwnedFd, Errno> {
+    match kind {
+        Kind::Directory => {
+            mkdirat(directory, name, Mode::from_bits_truncate(0o755))?;
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            openat(directory, name, flags, Mode::empty())
+        }
+        Kind::File => {
+            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            openat(directory, name, flags, Mode::from_bits_truncate(0o644))
+        }
+    }
+}
+
+/// A bind mount's parts, as [`crate::plan::Step::Bind`] has them.
+pub(super) struct Bind<'a> {
+    pub(super) source: &'a Path,
+    pub(super) target: &'a Path,
+    pub(super) recursive: bool,
+    pub(super) attributes: Attributes,
+    pub(super) propagation: Propagation,
+    pub(super) device: bool,
+}
+
+/// pivot_root(".", "."): the old root ends up on top of the new one and is detached; no directory for it is needed.
+pub(super) fn pivot(root: &Root) -> Result<()> {
+    let doing = || "make the new root the root directory".to_owned();
+    nix::unistd::fchdir(root.fd()).context(&rootfs::MOUNT, doing)?;
+    nix::unistd::pivot_root(".", ".").context(&rootfs::MOUNT, doing)?;
+    nix::mount::umount2(".", nix::mount::MntFlags::MNT_DETACH).context(&rootfs::MOUNT, || "detach the old root".into())?;
+    nix::unistd::chdir("/").context(&rootfs::MOUNT, doing)
+}
+
+/// The root mount itself, not what is mounted in it.
+pub(super) fn root_read_only(root: &Root) -> Result<()> {
+    let change = Change { set: libc::MOUNT_ATTR_RDONLY, ..Change::default() };
+    mount_setattr(root.fd(), change).context(&rootfs::MOUNT, || "make the root read-only".into())
+}
+
+fn fresh(filesystem: &str, attributes: Attributes, options: &[(String, Option<String>)]) -> Result<OwnedFd, Errno> {
+    let text = |text: &str| CString::new(text).map_err(|_| Errno::EINVAL);
+    let fs = fsopen(&text(filesystem)?)?;
+    fsconfig_set_string(fs.as_fd(), c"source", &text(filesystem)?)?;
+    for (key, value) in options {
+        match value {
+            Some(value) => fsconfig_set_string(fs.as_fd(), &text(key)?, &text(value)?)?,
+            None => fsconfig_set_flag(fs.as_fd(), &text(key)?)?,
+        }
+    }
+    fsconfig_create(fs.as_fd())?;
+    fsmount(fs.as_fd(), attribute_bits(attributes))
+}
+
+fn clone_host(path: &Path, recursive: bool) -> Result<OwnedFd, Errno> {
+    open_tree_clone(AT_FDCWD, &c_path(path)?, recursive)
+}
+
+/// The host's own /dev/null, checked to be it: a mask that is a regular file could be written to (CVE-2025-31133).
+fn null_device() -> Result<OwnedFd, Errno> {
+    let null = clone_host(Path::new("/dev/null"), false)?;
+    let stat = fstat(&null)?;
+    if stat.st_rdev == libc::makedev(1, 3) && stat.st_mode & libc::S_IFMT == libc::S_IFCHR {
+        return Ok(null);
+    }
+    Err(Errno::ENODEV)
+}
+
+fn check_device(stat: &nix::sys::stat::FileStat, source: &Path) -> Result<()> {
+    let kind = stat.st_mode & libc::S_IFMT;
+    if kind == libc::S_IFCHR || kind == libc::S_IFBLK {
+        return Ok(());
+    }
+    Err(Error::new(&rootfs::VOLUME, format!("bind the device {}", source.display())).because("it is no device node"))
+}
+
+/// The kernel's EINVAL for a plain `bind` over a tree whose submounts belong to the host says nothing by itself.
+fn not_recursive(error: Error, bind: &Bind<'_>) -> Error {
+    if bind.recursive {
+        return error;
+    }
+    error.fix("Other file systems are mounted below this directory; without rbind they would be uncovered, which the kernel refuses. Use rbind.")
+}
+
+fn split(path: &Path) -> Result<(&Path, &OsStr)> {
+    path.parent().zip(path.file_name()).ok_or_else(|| {
+        Error::new(&rootfs::UNSAFE_TARGET, format!("resolve {}", path.display())).because("it has no last component")
+    })
+}
+
+fn c_path(path: &Path) -> Result<CString, Errno> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)
+}
+
+fn errno(error: &pathrs::error::Error) -> Option<Errno> {
+    match error.kind() {
+        pathrs::error::ErrorKind::OsError(Some(code)) => Some(Errno::from_raw(code)),
+        _ => None,
+    }
+}
+
+fn attribute_bits(attributes: Attributes) -> u64 {
+    let Attributes { read_only, nosuid, nodev, noexec, noatime, strictatime, nodiratime, nosymfollow } = attributes;
+    [
+        (read_only, libc::MOUNT_ATTR_RDONLY),
+        (nosuid, libc::MOUNT_ATTR_NOSUID),
+        (nodev, libc::MOUNT_ATTR_NODEV),
+        (noexec, libc::MOUNT_ATTR_NOEXEC),
+        (noatime, libc::MOUNT_ATTR_NOATIME),
+        (strictatime, libc::MOUNT_ATTR_STRICTATIME),
+        (nodiratime, libc::MOUNT_ATTR_NODIRATIME),
+        (nosymfollow, libc::MOUNT_ATTR_NOSYMFOLLOW),
+    ]
+    .into_iter()
+    .filter_map(|(on, bit)| on.then_some(bit))
+    .fold(0, |bits, bit| bits | bit)
+}
+
+fn propagation_flag(propagation: Propagation) -> u64 {
+    match propagation {
+        Propagation::Private => libc::MS_PRIVATE,
+        Propagation::Slave => libc::MS_SLAVE,
+        Propagation::Shared => libc::MS_SHARED,
+        Propagation::Unbindable => libc::MS_UNBINDABLE,
+    }
+}

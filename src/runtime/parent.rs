@@ -1,0 +1,120 @@
+//! The parent's side of a run: everything on the host before Go, then supervision until the container has ended.
+//!
+//! Owns the order on the host side. The surprise: the child is cloned early and waits, so that its namespaces are made while
+//! nothing else can be done; after Go it asks for nothing.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use nix::sched::CloneFlags;
+
+use super::console::Console;
+use super::container::{Container, collect};
+use super::init::{self, Init};
+use super::message::{Channel, Report};
+use super::supervise;
+use crate::error::{Context, Error, Result, catalog::ids, catalog::process as codes, catalog::state};
+use crate::host::Dirs;
+use crate::plan::{HostPlan, IdPlan, Namespaces, Plan};
+use crate::sys::child::Exit;
+use crate::sys::clone::{Child, Side, clone};
+use crate::sys::seccomp::Filter;
+use crate::sys::signal::Signals;
+
+/// Carries the plan out and waits for the container's end.
+///
+/// # Errors
+/// What failed before exec, here or in the container's first process.
+pub fn run(plan: &Plan, filter: Option<&Filter>, container: &Container, dirs: &Dirs) -> Result<Exit> {
+    prepare(&plan.host, &dirs.run)?;
+    let signals = Signals::block().context(&codes::SETUP, || "block signals".into())?;
+    let (channel, theirs) = Channel::pair().context(&codes::SETUP, || "make a socket pair".into())?;
+    if !plan.namespaces.pid {
+        // Without a pid namespace nothing ends the container's other processes with its first one; they become ours instead.
+        nix::sys::prctl::set_child_subreaper(true).context(&codes::SETUP, || "become a subreaper".into())?;
+    }
+    let child = match clone(flags(plan.namespaces)).map_err(super::base::refused)? {
+        Side::Parent(child) => child,
+        Side::Child => {
+            drop(channel);
+            init::run(&Init { plan, channel: theirs, signals: &signals, filter })
+        }
+    };
+    drop(theirs);
+    write_maps(&child, &plan.ids)?;
+    channel.send_go().context(&codes::SETUP, || "send Go".into())?;
+    container.record(child.pid)?;
+    let console = match started(&channel, plan.process.interactive) {
+        Ok(console) => console,
+        Err(error) => {
+            child.kill();
+            return Err(error);
+        }
+    };
+    collect(dirs);
+    let exit = supervise::supervise(child, &signals, console);
+    if !plan.namespaces.pid {
+        supervise::end_descendants();
+    }
+    exit
+}
+
+/// Waits until the command runs. A terminal is put into raw mode as soon as its master has come, so that nothing typed before
+/// the command starts is echoed twice.
+fn started(channel: &Channel, interactive: bool) -> Result<Option<Console>> {
+    let mut console = None;
+    loop {
+        match channel.next_report().context(&codes::SETUP, || "hear from the container's first process".into())? {
+            Report::Terminal(master) => console = Some(Console::start(master, interactive)?),
+            Report::Failed(failure) => return Err(Error::from(failure)),
+            Report::End => return Ok(console),
+        }
+    }
+}
+
+fn prepare(host: &HostPlan, run: &Path) -> Result<()> {
+    let make = |path: &Path, mode| {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+        made.context(&state::STATE, || format!("make {}", path.display()))
+    };
+    make(&run.join("mnt"), 0o700)?;
+    for directory in &host.directories {
+        if let Some(parent) = directory.parent() {
+            make(parent, 0o700)?;
+        }
+        // The upper directory is the container's root directory: others than its root must be able to enter it.
+        make(directory, 0o755)?;
+    }
+    for (path, content) in &host.files {
+        std::fs::write(path, content).context(&state::STATE, || format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn flags(namespaces: Namespaces) -> CloneFlags {
+    let Namespaces { uts, ipc, pid, network, cgroup, time } = namespaces;
+    [
+        (uts, CloneFlags::CLONE_NEWUTS),
+        (ipc, CloneFlags::CLONE_NEWIPC),
+        (pid, CloneFlags::CLONE_NEWPID),
+        (network, CloneFlags::CLONE_NEWNET),
+        (cgroup, CloneFlags::CLONE_NEWCGROUP),
+        // nix has no name for it (Linux 5.6).
+        (time.is_some(), CloneFlags::from_bits_retain(libc::CLONE_NEWTIME)),
+    ]
+    .into_iter()
+    .filter_map(|(new, flag)| new.then_some(flag))
+    .fold(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS, |all, flag| all | flag)
+}
+
+fn write_maps(child: &Child, plan: &IdPlan) -> Result<()> {
+    let write = |file: &str, text: &str| {
+        let path = format!("/proc/{}/{file}", child.pid);
+        std::fs::write(&path, text).context(&ids::BAD_ID_MAP, || format!("write {text:?} to {path}"))
+    };
+    if !plan.setgroups {
+        write("setgroups", "deny")?;
+    }
+    write("uid_map", &plan.uid_map)?;
+    write("gid_map", &plan.gid_map)
+}

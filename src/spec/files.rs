@@ -1,0 +1,30 @@
+//! /etc/hosts, /etc/hostname and /etc/resolv.conf of a container: their content. Pure.
+//!
+//! Without a network nothing can be resolved, so resolv.conf is empty then; with the host's network it is the host's.
+
+use std::path::PathBuf;
+
+use super::{Facts, Identity, RunSpec};
+
+/// The container's hostname: `-h`, else the first twelve digits of its id.
+pub fn hostname(run: &RunSpec, identity: &Identity) -> String {
+    run.hostname.clone().unwrap_or_else(|| identity.id.chars().take(12).collect())
+}
+
+/// The files below the container's run directory, ready to be bound on /etc.
+pub fn etc_files(run: &RunSpec, identity: &Identity, facts: &Facts) -> Vec<(PathBuf, String)> {
+    let name = hostname(run, identity);
+    let mut hosts = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+    for (host, address) in &run.add_hosts {
+        hosts.push_str(&format!("{address}\t{host}\n"));
+    }
+    let own = if identity.name == name { name.clone() } else { format!("{name} {}", identity.name) };
+    hosts.push_str(&format!("127.0.1.1\t{own}\n"));
+    let mut resolv: String = run.dns.iter().map(|server| format!("nameserver {server}\n")).collect();
+    if resolv.is_empty() {
+        resolv.clone_from(&facts.resolv_conf);
+    }
+    [("hosts", hosts), ("hostname", format!("{name}\n")), ("resolv.conf", resolv)]
+        .map(|(file, text)| (identity.dir.join(file), text))
+        .into()
+}

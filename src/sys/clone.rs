@@ -1,0 +1,55 @@
+//! clone3(2) as a fork that makes namespaces.
+
+use std::mem::size_of;
+use std::os::fd::{FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sched::CloneFlags;
+use nix::unistd::Pid;
+
+/// A child of this process; a container's is leader of its own session and process group.
+#[derive(Debug)]
+pub struct Child {
+    /// Its pid in our namespace; it can't be reused before we have reaped it.
+    pub pid: Pid,
+    /// The same, immune to reuse of the number; readable when it has ended.
+    pub pidfd: OwnedFd,
+}
+
+/// On which side of the clone we are.
+#[derive(Debug)]
+pub enum Side {
+    /// In the parent.
+    Parent(Child),
+    /// In the child.
+    Child,
+}
+
+/// Forks with the given CLONE_NEW* flags. The child has a copy of all memory, and SIGCHLD is sent when it ends.
+///
+/// # Errors
+/// EPERM and ENOSPC where user namespaces are forbidden or exhausted, EAGAIN at the limit of processes.
+pub fn clone(namespaces: CloneFlags) -> Result<Side, Errno> {
+    debug_assert_eq!(threads(), 1, "clone copies the calling thread only; locks of others would stay locked for ever");
+    let mut pidfd: libc::c_int = -1;
+    // SAFETY: clone_args is plain data for which all zeros is a valid value (clone(2)).
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = (namespaces.bits() | libc::CLONE_PIDFD) as u64;
+    args.pidfd = (&raw mut pidfd) as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    // SAFETY: no CLONE_VM and no stack: the child runs on a copy of this stack, as after fork(2); pidfd outlives the call. The
+    // process is single-threaded (asserted above), so the child may allocate.
+    let result = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
+    match Errno::result(result)? {
+        0 => Ok(Side::Child),
+        pid => Ok(Side::Parent(Child {
+            pid: Pid::from_raw(pid as libc::pid_t),
+            // SAFETY: with CLONE_PIDFD a successful clone has stored a new descriptor that nobody else owns.
+            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+        })),
+    }
+}
+
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+}

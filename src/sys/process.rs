@@ -1,0 +1,40 @@
+//! What a process keeps through exec and what it shows of itself: descriptors, arguments.
+
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+
+/// Marks every descriptor above 2 close-on-exec, those too that the caller of `rl` has left open (CVE-2024-21626).
+///
+/// # Errors
+/// EINVAL before Linux 5.11, which knows no CLOSE_RANGE_CLOEXEC.
+pub fn close_on_exec_above_stdio() -> Result<(), Errno> {
+    // SAFETY: integers only.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    Errno::result(result).map(drop)
+}
+
+/// Overwrites the command line that ps(1) shows, so that a long-lived child does not show its parent's arguments to the whole
+/// machine (they may hold a password). Only for a process that will never look at its arguments again.
+pub fn hide_arguments(title: &str) {
+    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return };
+    // Fields 48 and 49 (proc_pid_stat(5)), counted behind the command's closing parenthesis, which ends field 2.
+    let Some((_, rest)) = stat.rsplit_once(") ") else { return };
+    let mut fields = rest.split(' ').skip(45).map(str::parse::<usize>);
+    let (Some(Ok(start)), Some(Ok(end))) = (fields.next(), fields.next()) else { return };
+    if start == 0 || end <= start {
+        return;
+    }
+    // SAFETY: the kernel says that [start, end) is this process's argument area: mapped, writable, and of no other use once
+    // the arguments have been read; the process is single-threaded.
+    let area = unsafe { std::slice::from_raw_parts_mut(std::ptr::with_exposed_provenance_mut::<u8>(start), end - start) };
+    area.fill(0);
+    let shown = title.len().min(area.len().saturating_sub(1));
+    area[..shown].copy_from_slice(&title.as_bytes()[..shown]);
+}
+
+/// Takes ownership of a descriptor that the kernel has just installed in this process (SCM_RIGHTS gives bare numbers).
+pub fn adopt(fd: RawFd) -> OwnedFd {
+    // SAFETY: the only caller passes numbers that recvmsg(2) has made for this very message; nobody else owns them.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}

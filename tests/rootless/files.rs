@@ -1,0 +1,124 @@
+//! The container's file tree.
+
+mod everywhere {
+    use crate::support::Rl;
+
+    #[test]
+    fn the_devices_and_links_of_dev_are_there_and_nothing_else() {
+        let out = Rl::new().run(&["run", "--rm", "busybox", "ls", "/dev"]).success();
+        let names: Vec<_> = out.stdout.split_whitespace().collect();
+        let expected =
+            ["core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty", "urandom", "zero"];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn proc_and_sys_are_masked_and_read_only() {
+        let script = "cat /proc/kcore /proc/keys /proc/timer_list 2>/dev/null | wc -c; ls /sys/firmware | wc -l; \
+                      echo x 2>/dev/null >/proc/sys/kernel/domainname || echo refused; touch /sys/x 2>/dev/null || echo refused";
+        let out = Rl::new().run(&["run", "--rm", "busybox", "sh", "-c", script]).success();
+        assert_eq!(out.stdout, "0\n0\nrefused\nrefused\n");
+    }
+
+    #[test]
+    fn a_volume_is_shared_and_read_only_is_obeyed_below_too() {
+        let rl = Rl::new();
+        let dir = rl.dir("v");
+        std::fs::write(dir.join("file"), "from the host").expect("write");
+        let rw = format!("{}:/v", dir.display());
+        let ro = format!("{}:/v:ro", dir.display());
+        assert_eq!(rl.run(&["run", "--rm", "-v", &rw, "busybox", "cat", "/v/file"]).success().stdout, "from the host");
+        let out = rl.run(&["run", "--rm", "-v", &ro, "busybox", "touch", "/v/other"]).fails_with(1);
+        assert!(out.stderr.contains("Read-only file system"), "{}", out.stderr);
+        assert!(!dir.join("other").exists());
+    }
+
+    #[test]
+    fn commas_colons_and_spaces_in_a_source_are_data() {
+        let rl = Rl::new();
+        let dir = rl.dir("a,b \\c");
+        std::fs::write(dir.join("file"), "odd").expect("write");
+        let mount = format!("type=bind,\"src={}\",dst=/v,ro", dir.display());
+        assert_eq!(rl.run(&["run", "--rm", "--mount", &mount, "busybox", "cat", "/v/file"]).success().stdout, "odd");
+    }
+
+    #[test]
+    fn a_missing_source_is_named_and_not_made() {
+        let rl = Rl::new();
+        let missing = rl.dir("x").join("missing");
+        let out = rl.run(&["run", "--rm", "-v", &format!("{}:/v", missing.display()), "busybox", "true"]).fails_with(125);
+        assert!(out.stderr.contains(&*missing.to_string_lossy()), "{}", out.stderr);
+        assert!(!missing.exists());
+    }
+
+    #[test]
+    fn a_tmpfs_has_its_size_and_mode() {
+        let script = "stat -c %a /t; df -k /t | tail -1 | awk '{print $2}'";
+        let out = Rl::new().run(&["run", "--rm", "--tmpfs", "/t:size=4m,mode=0700", "busybox", "sh", "-c", script]).success();
+        assert_eq!(out.stdout, "700\n4096\n");
+    }
+
+    #[test]
+    fn a_read_only_root_can_not_be_written_but_tmp_can() {
+        let script = "touch /x 2>/dev/null || echo refused; touch /tmp/x && echo made";
+        let out = Rl::new().run(&["run", "--rm", "--read-only", "busybox", "sh", "-c", script]).success();
+        assert_eq!(out.stdout, "refused\nmade\n");
+    }
+
+    #[test]
+    fn writes_of_one_container_are_not_seen_by_the_next() {
+        let rl = Rl::new();
+        rl.run(&["run", "--rm", "busybox", "touch", "/etc/mine"]).success();
+        rl.run(&["run", "--rm", "busybox", "test", "-e", "/etc/mine"]).fails_with(1);
+    }
+
+    #[test]
+    fn a_directory_as_root_keeps_what_is_written() {
+        let rl = Rl::new();
+        let root = rl.busybox_root();
+        let at = root.to_string_lossy().into_owned();
+        rl.run(&["run", "--rm", "--rootfs", &at, "touch", "/tmp/kept"]).success();
+        assert!(root.join("tmp/kept").exists());
+        rl.run(&["run", "--rm", "--rootfs", &format!("{at}:O"), "touch", "/tmp/thrown-away"]).success();
+        assert!(!root.join("tmp/thrown-away").exists());
+    }
+
+    #[test]
+    fn links_in_place_of_mount_targets_lead_nowhere_on_the_host() {
+        let rl = Rl::new();
+        let canary = rl.canary();
+        for path in ["dev", "dev/pts", "proc", "sys", "etc/resolv.conf", "etc/hosts", "run", "work", "tmpfs", "volume"] {
+            for link in [canary.path().to_string_lossy().into_owned(), "../../../../../..".into(), "/nowhere".into(), "/proc/self/root".into()] {
+                let root = rl.busybox_root();
+                replace_by_link(&root.join(path), &link);
+                let at = root.to_string_lossy().into_owned();
+                let source = rl.dir("source");
+                let volume = format!("{}:/volume", source.display());
+                // It may work, inside the root, or be refused; it must not touch the host.
+                rl.run(&["run", "--rm", "-w", "/work", "--tmpfs", "/tmpfs", "-v", &volume, "--rootfs", &at, "true"]);
+                canary.is_untouched(&format!("{path} -> {link}"));
+            }
+        }
+    }
+
+    fn replace_by_link(path: &std::path::Path, link: &str) {
+        let _ = std::fs::remove_dir_all(path);
+        let _ = std::fs::remove_file(path);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).expect("a parent");
+        }
+        std::os::unix::fs::symlink(link, path).expect("a link");
+    }
+
+    #[test]
+    fn proc_and_sys_must_not_be_links() {
+        let rl = Rl::new();
+        for name in ["proc", "sys"] {
+            let root = rl.busybox_root();
+            std::fs::create_dir(root.join("x")).expect("x");
+            replace_by_link(&root.join(name), "/x");
+            let out = rl.run(&["run", "--rm", "--rootfs", &root.to_string_lossy(), "true"]).fails_with(125);
+            assert!(out.stderr.contains("RL0404"), "{name}: {}", out.stderr);
+        }
+    }
+}

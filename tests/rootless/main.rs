@@ -1,0 +1,16 @@
+//! `rl run` and `rl unshare` through the real binary, as the users meet them.
+//!
+//! Modules say where a test runs: `everywhere` in all three passes (an unprivileged user, root, root of a single-id namespace),
+//! `full_map` where subordinate ids are mapped, `as_user` only as the unprivileged user.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod debian;
+mod exec_explains;
+mod files;
+mod ids;
+mod lifecycle;
+mod namespaces;
+mod process;
+mod unshare;
