@@ -6,6 +6,7 @@
 
 mod caller;
 mod dirs;
+pub mod kernel;
 
 pub use caller::{Caller, Kind};
 pub use dirs::Dirs;

@@ -29,8 +29,8 @@ pub(super) struct Init<'a> {
     pub(super) plan: &'a Plan,
     pub(super) channel: Channel,
     pub(super) signals: &'a Signals,
-    /// The compiled seccomp program.
-    pub(super) filter: Option<&'a [u8]>,
+    /// The compiled seccomp filter.
+    pub(super) filter: Option<&'a seccomp::Filter>,
 }
 
 /// What the steps leave for later ones.
@@ -248,8 +248,8 @@ fn set_domainname(name: &str) -> Result<()> {
     std::fs::write("/proc/sys/kernel/domainname", name).context(&codes::SETUP, || format!("set the domain name {name}"))
 }
 
-fn load_filter(filter: Option<&[u8]>) -> Result<()> {
-    filter.map_or(Ok(()), |program| seccomp::load(program).context(&codes::SETUP, || "load the seccomp filter".into()))
+fn load_filter(filter: Option<&seccomp::Filter>) -> Result<()> {
+    filter.map_or(Ok(()), |filter| seccomp::load(filter).context(&codes::SETUP, || "load the seccomp filter".into()))
 }
 
 fn set_limit(limit: &Ulimit) -> Result<()> {

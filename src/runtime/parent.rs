@@ -18,13 +18,14 @@ use crate::host::Dirs;
 use crate::plan::{HostPlan, IdPlan, Namespaces, Plan};
 use crate::sys::child::Exit;
 use crate::sys::clone::{Child, Side, clone};
+use crate::sys::seccomp::Filter;
 use crate::sys::signal::Signals;
 
 /// Carries the plan out and waits for the container's end.
 ///
 /// # Errors
 /// What failed before exec, here or in the container's first process.
-pub fn run(plan: &Plan, filter: Option<&[u8]>, container: &Container, dirs: &Dirs) -> Result<Exit> {
+pub fn run(plan: &Plan, filter: Option<&Filter>, container: &Container, dirs: &Dirs) -> Result<Exit> {
     prepare(&plan.host, &dirs.run)?;
     let signals = Signals::block().context(&codes::SETUP, || "block signals".into())?;
     let (channel, theirs) = Channel::pair().context(&codes::SETUP, || "make a socket pair".into())?;

@@ -59,7 +59,7 @@ fn start(
     if !run.remove {
         container.keep(&plan.process.args)?;
     }
-    Ok(parent::run(&plan, filter.as_deref(), container, &host.dirs)?.status())
+    Ok(parent::run(&plan, filter.as_ref(), container, &host.dirs)?.status())
 }
 
 /// `--plan`: starts nothing and makes nothing.
