@@ -32,14 +32,7 @@ build() {
 	cargo nextest archive --workspace --all-targets --locked --archive-file "$work/tests.tar.zst" --cargo-quiet
 }
 
-# The root file systems, made once: $1 is the archive, the rest its recipe.
-busybox_archive() {
-	dir=$(mktemp -d)
-	"$top/tests/make-busybox.sh" "$dir/busybox.tar"
-	mv "$dir/busybox.tar" "$1"
-	rm -rf "$dir"
-}
-
+# The root file systems, made once for each recipe.
 archives() {
 	say "Root file systems"
 	mkdir -p "$cache"
