@@ -4,6 +4,9 @@
 //! because building all of them costs a noticeable part of a container's start.
 
 pub mod explain;
+pub mod images;
+pub mod import;
+pub mod rmi;
 pub mod run;
 pub mod unshare;
 
@@ -11,6 +14,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::error::{Error, Result, catalog::command_line};
+use crate::host::Host;
+use crate::runtime::base;
+use crate::spec::UserNs;
+use crate::spec::ids::{self, Base};
 
 /// Flags that stand before the verb.
 #[derive(Debug, Default, Clone)]
@@ -34,7 +41,7 @@ pub struct Verb {
 }
 
 /// All verbs, in the order in which `rl --help` shows them.
-pub static VERBS: &[Verb] = &[run::VERB, unshare::VERB, explain::VERB];
+pub static VERBS: &[Verb] = &[run::VERB, import::VERB, images::VERB, rmi::VERB, unshare::VERB, explain::VERB];
 
 /// Parses and carries out a whole command line; gives the exit status.
 pub fn main(words: &[OsString]) -> Result<u8> {
@@ -61,6 +68,15 @@ pub fn main(words: &[OsString]) -> Result<u8> {
         Ok(matches) => (verb.run)(&globals, &matches),
         Err(error) => usage(verb, &error),
     }
+}
+
+/// Joins the caller's mapped namespace, for verbs that handle files of subordinate ids.
+fn in_namespace(globals: &Globals, userns: Option<&str>) -> Result<(Host, Base)> {
+    let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
+    let mode = userns.map_or(Ok(UserNs::Default), ids::parse_userns)?;
+    let entered = base::enter(&host, &mode)?;
+    warn_fallback(entered.fallback.as_ref());
+    Ok((host, entered.base))
 }
 
 /// The one warning of a run that has to do with a single id.

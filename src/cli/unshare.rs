@@ -13,8 +13,12 @@ use crate::runtime::{base, unshare};
 use crate::spec::UserNs;
 
 /// The verb.
-pub const VERB: Verb =
-    Verb { name: "unshare", about: "Run a command in your mapped namespace (root over your subordinate ids)", command, run };
+pub const VERB: Verb = Verb {
+    name: "unshare",
+    about: "Run a command in your mapped namespace (root over your subordinate ids)",
+    command,
+    run,
+};
 
 const LETTERS: &[(char, &str, &str, CloneFlags)] = &[
     ('m', "mount", "New mount namespace", CloneFlags::CLONE_NEWNS),

@@ -1,6 +1,21 @@
-//! tmp
-use crate::error::*;
-pub fn remove_tree(p: &std::path::Path) -> Result<()> { std::fs::remove_dir_all(p).context(&catalog::state::STATE, || "x".into()) }
-/// x
-pub struct Store; pub struct Image { pub config: crate::spec::ImageConfig, pub layers: Vec<std::path::PathBuf> }
-impl Store { pub fn open(_: &crate::host::Dirs) -> Result<Self> { Ok(Store) } pub fn find(&self, n: &str) -> Result<Image> { Err(Error::new(&catalog::image::IMAGE_NOT_FOUND, n)) } }
+//! Images: the store, and the archives that fill it.
+//!
+//! Owns `DATA/images`, `DATA/layers` and `DATA/staging`. It runs inside the caller's mapped user namespace (its caller has
+//! entered it), where files of subordinate ids can be made and deleted. The surprise: a layer is a plain directory tree with the
+//! archive's own owners, so an overlay can use it as it lies.
+
+mod apply;
+mod archive;
+mod compression;
+mod import;
+mod name;
+mod remove;
+mod sparse;
+mod store;
+mod tree;
+
+pub use apply::Summary;
+pub use import::{Import, import};
+pub use name::Name;
+pub use remove::remove_tree;
+pub use store::{Image, Listed, Store};

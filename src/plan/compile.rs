@@ -148,7 +148,9 @@ fn mount_steps(index: usize, mount: &Mount, steps: &mut Vec<Step>) -> Result<()>
     let filesystem = match kind {
         "cgroup" => "cgroup2",
         "proc" | "sysfs" | "tmpfs" | "devpts" | "mqueue" | "cgroup2" => kind,
-        other => return Err(bad(&field("type"), &format!("{other:?} is no file system that a user namespace can mount"))),
+        other => {
+            return Err(bad(&field("type"), &format!("{other:?} is no file system that a user namespace can mount")));
+        }
     };
     let Options { attributes, data, .. } = options;
     check_data(&field("options"), filesystem, &data)?;
@@ -196,7 +198,9 @@ fn devices(steps: &mut Vec<Step>) {
 /// An option that the file system does not know would only be told by the kernel as EINVAL, without its name.
 fn check_data(field: &str, filesystem: &str, data: &[(String, Option<String>)]) -> Result<()> {
     let known: &[&str] = match filesystem {
-        "tmpfs" => &["size", "mode", "nr_inodes", "nr_blocks", "uid", "gid", "huge", "mpol", "inode32", "inode64", "noswap"],
+        "tmpfs" => {
+            &["size", "mode", "nr_inodes", "nr_blocks", "uid", "gid", "huge", "mpol", "inode32", "inode64", "noswap"]
+        }
         "devpts" => &["newinstance", "ptmxmode", "mode", "uid", "gid", "max"],
         "proc" => &["hidepid", "gid", "subset"],
         "cgroup2" => &["nsdelegate", "memory_localevents", "memory_recursiveprot"],
@@ -258,7 +262,8 @@ fn process_steps(
 
 fn capability_sets(process: &oci_spec::runtime::Process) -> CapabilitySets {
     let names = |set: &Option<Capabilities>| -> Vec<String> {
-        let mut names: Vec<_> = set.iter().flatten().map(|one| one.to_string().trim_start_matches("CAP_").to_owned()).collect();
+        let mut names: Vec<_> =
+            set.iter().flatten().map(|one| one.to_string().trim_start_matches("CAP_").to_owned()).collect();
         names.sort();
         names
     };

@@ -131,7 +131,8 @@ pub(super) fn refused(errno: nix::errno::Errno) -> Error {
     let error = Error::new(&ids::NO_USER_NAMESPACE, "make a user namespace").because(errno);
     let zero = Some("0".to_owned());
     if switch("/proc/sys/user/max_user_namespaces") == zero {
-        return error.fix("user.max_user_namespaces is 0. Ask the administrator for: sysctl -w user.max_user_namespaces=15000");
+        return error
+            .fix("user.max_user_namespaces is 0. Ask the administrator for: sysctl -w user.max_user_namespaces=15000");
     }
     if switch("/proc/sys/kernel/unprivileged_userns_clone") == zero {
         return error.fix(

@@ -46,9 +46,12 @@ impl Container {
             let id = new_id()?;
             let dir = dirs.containers().join(&id);
             make_dir(&dir)?;
-            let lock = lock(&dir, FlockArg::LockExclusive).context(&state::STATE, || format!("lock {}", dir.display()))?;
+            let lock =
+                lock(&dir, FlockArg::LockExclusive).context(&state::STATE, || format!("lock {}", dir.display()))?;
             // A collector may have taken the fresh directory for an orphan between mkdir and flock.
-            let Some(lock) = lock.filter(|lock| fstat(lock.as_fd()).is_ok_and(|stat| stat.st_nlink > 0)) else { continue };
+            let Some(lock) = lock.filter(|lock| fstat(lock.as_fd()).is_ok_and(|stat| stat.st_nlink > 0)) else {
+                continue;
+            };
             let claimed = name.map(|name| claim(dirs, name, &id)).transpose();
             let name_path = match claimed {
                 Ok(path) => path,
@@ -110,7 +113,8 @@ fn claim(dirs: &Dirs, name: &str, id: &str) -> Result<PathBuf> {
         let runs = lock(&dirs.containers().join(&owner), FlockArg::LockExclusiveNonblock);
         if matches!(runs, Err(Errno::EWOULDBLOCK)) {
             let owner = owner.display().to_string();
-            return Err(Error::new(&state::NAME, doing()).because(format!("the container {} has it", &owner[..owner.len().min(12)])));
+            return Err(Error::new(&state::NAME, doing())
+                .because(format!("the container {} has it", &owner[..owner.len().min(12)])));
         }
         let _ = std::fs::remove_file(&path);
     }
@@ -167,7 +171,8 @@ fn remove_orphan(run: &Path, data: &Path) -> Result<()> {
 fn end(record: &Path) {
     let Ok(text) = std::fs::read_to_string(record) else { return };
     let mut words = text.split_ascii_whitespace();
-    let (Some(Ok(pid)), Some(Ok(start))) = (words.next().map(str::parse::<i32>), words.next().map(str::parse::<u64>)) else {
+    let (Some(Ok(pid)), Some(Ok(start))) = (words.next().map(str::parse::<i32>), words.next().map(str::parse::<u64>))
+    else {
         return;
     };
     if let Ok(pidfd) = open_pidfd(Pid::from_raw(pid))

@@ -73,7 +73,8 @@ fn become_root(plan: &Plan) -> Result<()> {
     let doing = || "become root in the container".to_owned();
     if let Some((monotonic, boottime)) = plan.namespaces.time {
         let text = format!("monotonic {monotonic} 0\nboottime {boottime} 0\n");
-        std::fs::write("/proc/self/timens_offsets", text).context(&codes::SETUP, || "set the clocks' offsets".into())?;
+        std::fs::write("/proc/self/timens_offsets", text)
+            .context(&codes::SETUP, || "set the clocks' offsets".into())?;
     }
     if plan.ids.setgroups {
         nix::unistd::setgroups(&[]).context(&codes::SETUP, doing)?;
@@ -88,7 +89,8 @@ fn become_root(plan: &Plan) -> Result<()> {
 
 /// The kernel forgets this at every change of credentials, so it comes last, and the parent may have died before.
 fn die_with_parent(channel: &Channel) -> Result<()> {
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).context(&codes::SETUP, || "bind the container's life to rl's".into())?;
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
+        .context(&codes::SETUP, || "bind the container's life to rl's".into())?;
     if channel.is_orphan() {
         child::exit_now(125);
     }
@@ -128,7 +130,11 @@ impl State {
                 nix::sys::prctl::set_no_new_privs().context(&codes::SETUP, || "set no_new_privs".into())
             }
             Step::Seccomp { .. } => load_filter(init.filter),
-            Step::Mount { .. } | Step::Bind { .. } | Step::Directory { .. } | Step::Symlink { .. } | Step::Mask { .. }
+            Step::Mount { .. }
+            | Step::Bind { .. }
+            | Step::Directory { .. }
+            | Step::Symlink { .. }
+            | Step::Mask { .. }
             | Step::ReadOnly { .. } => self.mount(step),
         }
     }
@@ -195,9 +201,9 @@ impl State {
             let groups: Vec<_> = account.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
             nix::unistd::setgroups(&groups).map_err(|errno| unmapped(errno, &account))?;
         } else if account.groups.iter().any(|gid| *gid != account.gid) && !groups.is_empty() {
-            return Err(Error::new(&codes::UNKNOWN_USER, doing()).because("with a single id the kernel denies setgroups").fix(
-                "Additional groups need subordinate ids: rl explain RL0202",
-            ));
+            return Err(Error::new(&codes::UNKNOWN_USER, doing())
+                .because("with a single id the kernel denies setgroups")
+                .fix("Additional groups need subordinate ids: rl explain RL0202"));
         }
         own_stdio(&account, self.slave.as_ref());
         let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
@@ -212,7 +218,8 @@ impl State {
         let mask = |names: &[String]| capabilities::mask(names);
         let is_root = self.account.as_ref().is_none_or(|account| account.uid == 0);
         let (bounding, ambient) = (mask(&sets.bounding), if is_root { 0 } else { mask(&sets.ambient) });
-        let (own, inheritable) = if is_root { (mask(&sets.effective), mask(&sets.inheritable)) } else { (ambient, ambient) };
+        let (own, inheritable) =
+            if is_root { (mask(&sets.effective), mask(&sets.inheritable)) } else { (ambient, ambient) };
         let permitted = capability::get().context(&codes::SETUP, doing)?.permitted;
         // After a change of uid the effective set is empty; dropping from the bounding set needs CAP_SETPCAP in it.
         capability::set(permitted, permitted, 0).context(&codes::SETUP, doing)?;
@@ -229,7 +236,11 @@ impl State {
         nix::unistd::fchdir(&directory).context(&codes::SETUP, doing)?;
         // getcwd(2) answers "(unreachable)" for a directory outside the root (CVE-2024-21626).
         let inside = nix::unistd::getcwd().is_ok_and(|cwd| cwd.is_absolute());
-        if inside { Ok(()) } else { Err(Error::new(&rootfs::UNSAFE_TARGET, doing()).because("it is outside the container")) }
+        if inside {
+            Ok(())
+        } else {
+            Err(Error::new(&rootfs::UNSAFE_TARGET, doing()).because("it is outside the container"))
+        }
     }
 }
 
@@ -243,7 +254,8 @@ fn load_filter(filter: Option<&seccomp::Filter>) -> Result<()> {
 
 fn set_limit(limit: &Ulimit) -> Result<()> {
     let doing = || format!("set the limit {}={}:{}", limit.name, limit.soft, limit.hard);
-    let resource = resource(&limit.name).ok_or_else(|| Error::new(&codes::SETUP, doing()).because("there is no such limit"))?;
+    let resource =
+        resource(&limit.name).ok_or_else(|| Error::new(&codes::SETUP, doing()).because("there is no such limit"))?;
     setrlimit(resource, limit.soft, limit.hard).map_err(|errno| {
         let error = Error::new(&codes::SETUP, doing()).because(errno);
         if errno == Errno::EPERM {
@@ -355,7 +367,10 @@ fn explain(process: &Process, env: &[String], errno: Errno) -> Error {
 }
 
 fn search_path(env: &[String]) -> &str {
-    env.iter().rev().find_map(|pair| pair.strip_prefix("PATH=")).unwrap_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    env.iter()
+        .rev()
+        .find_map(|pair| pair.strip_prefix("PATH="))
+        .unwrap_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 }
 
 /// execvp(3) with the container's PATH: a file that may not be executed is passed over, but remembered.

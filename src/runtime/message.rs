@@ -8,7 +8,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recvmsg, sendmsg, socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recvmsg, sendmsg,
+    socketpair,
 };
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +45,12 @@ pub struct Failure {
 
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
-        Self { id: error.entry().id, summary: error.summary(), fix: error.remedy().to_owned(), exit: error.exit_status() }
+        Self {
+            id: error.entry().id,
+            summary: error.summary(),
+            fix: error.remedy().to_owned(),
+            exit: error.exit_status(),
+        }
     }
 }
 

@@ -16,7 +16,8 @@ use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 use crate::error::{Context, Error, Result, catalog::rootfs};
 use crate::plan::{Attributes, Propagation};
 use crate::sys::mount::{
-    Change, attach, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_setattr, open_tree_clone,
+    Change, attach, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_setattr,
+    open_tree_clone,
 };
 
 /// As many links as the kernel follows in one path (ELOOP).
@@ -69,15 +70,22 @@ pub(super) fn overlay(lower: &[PathBuf], upper: &Path, work: &Path, on: &Path) -
 pub(super) fn bind_root(source: &Path, on: &Path) -> Result<Root> {
     let tree = clone_host(source, true).context(&rootfs::ROOTFS, || format!("bind {}", source.display()))?;
     let change = Change { propagation: propagation_flag(Propagation::Private), recursive: true, ..Change::default() };
-    mount_setattr(tree.as_fd(), change).context(&rootfs::ROOTFS, || format!("make the mounts of {} private", source.display()))?;
+    mount_setattr(tree.as_fd(), change)
+        .context(&rootfs::ROOTFS, || format!("make the mounts of {} private", source.display()))?;
     Root::attach(tree, on)
 }
 
 impl Root {
     fn attach(mount: OwnedFd, on: &Path) -> Result<Self> {
-        let target = openat(AT_FDCWD, on, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty());
+        let target = openat(
+            AT_FDCWD,
+            on,
+            OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        );
         let target = target.context(&rootfs::MOUNT, || format!("open {}", on.display()))?;
-        attach(mount.as_fd(), target.as_fd()).context(&rootfs::MOUNT, || format!("attach the root on {}", on.display()))?;
+        attach(mount.as_fd(), target.as_fd())
+            .context(&rootfs::MOUNT, || format!("attach the root on {}", on.display()))?;
         Ok(Self { inner: pathrs::Root::from_fd(mount), fresh: None, empty: None })
     }
 
@@ -129,7 +137,12 @@ impl Root {
             check_device(&stat, bind.source)?;
         }
         let set = attribute_bits(bind.attributes);
-        let change = Change { set, propagation: propagation_flag(bind.propagation), recursive: bind.recursive, ..Change::default() };
+        let change = Change {
+            set,
+            propagation: propagation_flag(bind.propagation),
+            recursive: bind.recursive,
+            ..Change::default()
+        };
         mount_setattr(tree.as_fd(), change).context(&rootfs::VOLUME, doing)?;
         let is_directory = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR;
         let place = self.ensure(bind.target, if is_directory { Kind::Directory } else { Kind::File })?;
@@ -197,9 +210,11 @@ impl Root {
 
     fn empty(&mut self) -> Result<BorrowedFd<'_>> {
         if self.empty.is_none() {
-            let attributes = Attributes { read_only: true, nosuid: true, nodev: true, noexec: true, ..Attributes::default() };
+            let attributes =
+                Attributes { read_only: true, nosuid: true, nodev: true, noexec: true, ..Attributes::default() };
             let options = [("size".to_owned(), Some("0".to_owned())), ("mode".to_owned(), Some("755".to_owned()))];
-            let made = fresh("tmpfs", attributes, &options).context(&rootfs::MOUNT, || "mount the empty tmpfs of masks".into())?;
+            let made = fresh("tmpfs", attributes, &options)
+                .context(&rootfs::MOUNT, || "mount the empty tmpfs of masks".into())?;
             self.empty = Some(made);
         }
         let empty = self.empty.as_ref().map(AsFd::as_fd);
@@ -209,7 +224,9 @@ impl Root {
     fn existing(&self, path: &Path) -> Result<Option<pathrs::Handle>> {
         match self.inner.resolve(path) {
             Ok(handle) => Ok(Some(handle)),
-            Err(error) if errno(&error).is_some_and(|errno| [Errno::ENOENT, Errno::ENOTDIR].contains(&errno)) => Ok(None),
+            Err(error) if errno(&error).is_some_and(|errno| [Errno::ENOENT, Errno::ENOTDIR].contains(&errno)) => {
+                Ok(None)
+            }
             Err(error) => Err(Error::new(&rootfs::MOUNT, format!("resolve {}", path.display())).because(error)),
         }
     }
@@ -289,7 +306,8 @@ pub(super) fn pivot(root: &Root) -> Result<()> {
     let doing = || "make the new root the root directory".to_owned();
     nix::unistd::fchdir(root.fd()).context(&rootfs::MOUNT, doing)?;
     nix::unistd::pivot_root(".", ".").context(&rootfs::MOUNT, doing)?;
-    nix::mount::umount2(".", nix::mount::MntFlags::MNT_DETACH).context(&rootfs::MOUNT, || "detach the old root".into())?;
+    nix::mount::umount2(".", nix::mount::MntFlags::MNT_DETACH)
+        .context(&rootfs::MOUNT, || "detach the old root".into())?;
     nix::unistd::chdir("/").context(&rootfs::MOUNT, doing)
 }
 

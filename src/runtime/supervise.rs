@@ -68,7 +68,8 @@ pub fn supervise(child: Child, signals: &Signals, mut console: Option<Console>) 
 /// Waits for a child that shares this process's terminal and process group (`rl unshare`): the terminal's signals reach it
 /// without help, so none is forwarded.
 pub fn wait_for_end(child: &Child) -> Result<Exit> {
-    let ended = wait_pidfd(child.pidfd.as_fd(), true).context(&process::SUPERVISE, || format!("wait for pid {}", child.pid))?;
+    let ended =
+        wait_pidfd(child.pidfd.as_fd(), true).context(&process::SUPERVISE, || format!("wait for pid {}", child.pid))?;
     ended.ok_or_else(|| Error::new(&process::SUPERVISE, format!("wait for pid {}", child.pid)))
 }
 

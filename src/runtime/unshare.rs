@@ -14,8 +14,8 @@ use super::mounts;
 use super::supervise;
 use crate::error::{Context, Error, Result, catalog::process as codes, catalog::rootfs};
 use crate::plan::Propagation;
-use crate::sys::clone::{Side, clone};
 use crate::sys::child::{Exit, exit_now};
+use crate::sys::clone::{Side, clone};
 use crate::sys::signal::Signals;
 
 /// What is asked for.
@@ -47,7 +47,9 @@ pub fn run(unshare: &Unshare<'_>) -> Result<Exit> {
         Side::Parent(child) => supervise::wait_for_end(&child),
         Side::Child => {
             let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
-            let error = signals.restore().map_or_else(|errno| Error::new(&codes::SETUP, "restore signals").because(errno), |()| exec(unshare));
+            let error = signals
+                .restore()
+                .map_or_else(|errno| Error::new(&codes::SETUP, "restore signals").because(errno), |()| exec(unshare));
             eprintln!("rl: {error}");
             exit_now(error.exit_status());
         }

@@ -33,7 +33,8 @@ pub(super) fn account(root: BorrowedFd<'_>, words: &str, additional: &[String]) 
 
 fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
     let doing = || format!("read /{path} of the container");
-    let flags = pathrs::flags::OpenFlags::O_RDONLY | pathrs::flags::OpenFlags::O_NONBLOCK | pathrs::flags::OpenFlags::O_NOCTTY;
+    let flags =
+        pathrs::flags::OpenFlags::O_RDONLY | pathrs::flags::OpenFlags::O_NONBLOCK | pathrs::flags::OpenFlags::O_NOCTTY;
     let file = match pathrs::RootRef::from_fd(root).open_subpath(path, flags) {
         Ok(file) => file,
         // An image without the file has no names; numbers still work.
@@ -47,7 +48,9 @@ fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
     let mut bytes = Vec::new();
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes).context(&process::UNKNOWN_USER, doing)?;
     if bytes.len() as u64 > MOST_BYTES {
-        return Err(Error::new(&process::UNKNOWN_USER, doing()).because(format!("it is longer than {MOST_BYTES} bytes")));
+        return Err(
+            Error::new(&process::UNKNOWN_USER, doing()).because(format!("it is longer than {MOST_BYTES} bytes"))
+        );
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -125,14 +128,18 @@ fn number(text: &str) -> Option<u32> {
 }
 
 fn unknown(kind: &str, word: &str, file: &str) -> Error {
-    Error::new(&process::UNKNOWN_USER, format!("the {kind} {word:?} is neither a name in the container's {file} nor a valid id"))
+    Error::new(
+        &process::UNKNOWN_USER,
+        format!("the {kind} {word:?} is neither a name in the container's {file} nor a valid id"),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nwww:x:33:33::/var/www:/bin/false\n1000:x:7:8::/seven:\nbroken\n";
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\nwww:x:33:33::/var/www:/bin/false\n1000:x:7:8::/seven:\nbroken\n";
     const GROUP: &str = "root:x:0:\nwheel:x:10:root,www\nwww:x:33:\ntape:x:26:www\n";
 
     fn words(words: &str, additional: &[&str]) -> Result<(u32, u32, Vec<u32>, String)> {

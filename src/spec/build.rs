@@ -7,13 +7,15 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use oci_spec::runtime::{
-    Capabilities, Linux, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespaceBuilder,
-    LinuxNamespaceType, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
-    UserBuilder,
+    Capabilities, Linux, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxIdMapping, LinuxIdMappingBuilder,
+    LinuxNamespaceBuilder, LinuxNamespaceType, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process,
+    ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 use subid::IdMap;
 
-use super::{Extras, Facts, Identity, Ids, ImageConfig, RunSpec, SeccompChoice, Source, capabilities, files, mounts, seccomp};
+use super::{
+    Extras, Facts, Identity, Ids, ImageConfig, RunSpec, SeccompChoice, Source, capabilities, files, mounts, seccomp,
+};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::ids as id_codes, catalog::state};
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -40,14 +42,25 @@ const READ_ONLY: [&str; 6] = ["/proc/asound", "/proc/bus", "/proc/fs", "/proc/ir
 ///
 /// # Errors
 /// No command at all; unknown capabilities; ids that are not the caller's.
-pub fn build(run: &RunSpec, image: &ImageConfig, ids: &Ids, identity: &Identity, facts: &Facts) -> Result<(Spec, Extras)> {
+pub fn build(
+    run: &RunSpec,
+    image: &ImageConfig,
+    ids: &Ids,
+    identity: &Identity,
+    facts: &Facts,
+) -> Result<(Spec, Extras)> {
     let extras = Extras {
         user: run.user.clone().unwrap_or_else(|| image.user.clone()),
         group_add: run.group_add.clone(),
         init: run.init,
-        seccomp: if run.privileged && run.seccomp == SeccompChoice::Default { SeccompChoice::Unconfined } else { run.seccomp.clone() },
+        seccomp: if run.privileged && run.seccomp == SeccompChoice::Default {
+            SeccompChoice::Unconfined
+        } else {
+            run.seccomp.clone()
+        },
         interactive: run.interactive,
-        home_given: run.env.iter().any(|(name, _)| name == "HOME") || image.env.iter().any(|pair| pair.starts_with("HOME=")),
+        home_given: run.env.iter().any(|(name, _)| name == "HOME")
+            || image.env.iter().any(|pair| pair.starts_with("HOME=")),
         time_offset: run.time_offset,
     };
     let mut builder = SpecBuilder::default()
@@ -69,7 +82,8 @@ pub fn build(run: &RunSpec, image: &ImageConfig, ids: &Ids, identity: &Identity,
 /// None that input can cause.
 pub fn with_seccomp(mut spec: Spec, extras: &Extras) -> Result<Spec> {
     let bounding = spec.process().as_ref().and_then(|process| process.capabilities().as_ref()?.bounding().clone());
-    let names: Vec<String> = bounding.into_iter().flatten().map(|one| one.to_string().trim_start_matches("CAP_").to_owned()).collect();
+    let names: Vec<String> =
+        bounding.into_iter().flatten().map(|one| one.to_string().trim_start_matches("CAP_").to_owned()).collect();
     let profile = match &extras.seccomp {
         SeccompChoice::Unconfined => None,
         SeccompChoice::Default => Some(seccomp::default_profile(&names)),
@@ -198,7 +212,10 @@ fn linux(run: &RunSpec, ids: &Ids) -> Result<Linux> {
     if run.time_offset.is_some() {
         kinds.push(LinuxNamespaceType::Time);
     }
-    let namespaces = kinds.into_iter().map(|kind| made(LinuxNamespaceBuilder::default().typ(kind).build())).collect::<Result<Vec<_>>>()?;
+    let namespaces = kinds
+        .into_iter()
+        .map(|kind| made(LinuxNamespaceBuilder::default().typ(kind).build()))
+        .collect::<Result<Vec<_>>>()?;
     let (masked, read_only) = hidden(run);
     let mut builder = LinuxBuilder::default()
         .uid_mappings(mappings(&ids.uid, &ids.base_uid)?)
@@ -218,7 +235,10 @@ fn linux(run: &RunSpec, ids: &Ids) -> Result<Linux> {
 fn hidden(run: &RunSpec) -> (Vec<String>, Vec<String>) {
     let bare = run.privileged || run.unmask.iter().any(|path| path.eq_ignore_ascii_case("all"));
     let kept = |list: &[&str]| -> Vec<String> {
-        list.iter().filter(|path| !bare && !run.unmask.iter().any(|open| open == *path)).map(|&path| path.to_owned()).collect()
+        list.iter()
+            .filter(|path| !bare && !run.unmask.iter().any(|open| open == *path))
+            .map(|&path| path.to_owned())
+            .collect()
     };
     let mut masked = kept(&MASKED);
     masked.extend(run.mask.iter().cloned());

@@ -7,9 +7,9 @@
 pub mod build;
 pub mod capabilities;
 pub mod files;
+pub mod ids;
 mod mounts;
 pub mod seccomp;
-pub mod ids;
 
 use std::path::PathBuf;
 

@@ -82,7 +82,11 @@ fn volume(volume: &Volume) -> Result<Mount> {
 fn words(options: &BindOptions) -> String {
     let BindOptions { read_only, recursive, propagation, nosuid, nodev, noexec } = options;
     let mut words = vec![if *recursive { "rbind" } else { "bind" }, if *read_only { "ro" } else { "rw" }, propagation];
-    words.extend([(*nosuid, "nosuid"), (*nodev, "nodev"), (*noexec, "noexec")].iter().filter_map(|(on, word)| on.then_some(*word)));
+    words.extend(
+        [(*nosuid, "nosuid"), (*nodev, "nodev"), (*noexec, "noexec")]
+            .iter()
+            .filter_map(|(on, word)| on.then_some(*word)),
+    );
     words.join(",")
 }
 

@@ -15,3 +15,4 @@ pub mod process;
 pub mod seccomp;
 pub mod signal;
 pub mod terminal;
+pub mod xattr;

@@ -38,7 +38,12 @@ pub fn fsopen(name: &CStr) -> Result<OwnedFd, Errno> {
     owned(unsafe { libc::syscall(libc::SYS_fsopen, name.as_ptr(), libc::FSOPEN_CLOEXEC) })
 }
 
-fn fsconfig(fs: BorrowedFd<'_>, command: libc::c_uint, key: *const libc::c_char, value: *const libc::c_char) -> Result<(), Errno> {
+fn fsconfig(
+    fs: BorrowedFd<'_>,
+    command: libc::c_uint,
+    key: *const libc::c_char,
+    value: *const libc::c_char,
+) -> Result<(), Errno> {
     // SAFETY: key and value are null or C strings that outlive the call, as the commands used below demand.
     let result = unsafe { libc::syscall(libc::SYS_fsconfig, fs.as_raw_fd(), command, key, value, 0) };
     Errno::result(result).map(drop)
@@ -74,7 +79,9 @@ pub fn fsconfig_create(fs: BorrowedFd<'_>) -> Result<(), Errno> {
 /// EPERM where the kernel refuses a fresh instance (a partly covered proc or sysfs on the host).
 pub fn fsmount(fs: BorrowedFd<'_>, attributes: u64) -> Result<OwnedFd, Errno> {
     // SAFETY: takes integers only.
-    owned(unsafe { libc::syscall(libc::SYS_fsmount, fs.as_raw_fd(), libc::FSMOUNT_CLOEXEC, attributes as libc::c_uint) })
+    owned(unsafe {
+        libc::syscall(libc::SYS_fsmount, fs.as_raw_fd(), libc::FSMOUNT_CLOEXEC, attributes as libc::c_uint)
+    })
 }
 
 /// A detached copy of the mount at `path` below `dir`; an empty path means `dir` itself.
@@ -131,7 +138,14 @@ pub fn mount_setattr(mount: BorrowedFd<'_>, change: Change) -> Result<(), Errno>
     }
     // SAFETY: attr is a valid mount_attr of the size that is passed; the path is a C string.
     let result = unsafe {
-        libc::syscall(libc::SYS_mount_setattr, mount.as_raw_fd(), EMPTY.as_ptr(), flags, &raw const attr, size_of::<libc::mount_attr>())
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            EMPTY.as_ptr(),
+            flags,
+            &raw const attr,
+            size_of::<libc::mount_attr>(),
+        )
     };
     Errno::result(result).map(drop)
 }

@@ -27,7 +27,8 @@ pub fn hide_arguments(title: &str) {
     }
     // SAFETY: the kernel says that [start, end) is this process's argument area: mapped, writable, and of no other use once
     // the arguments have been read; the process is single-threaded.
-    let area = unsafe { std::slice::from_raw_parts_mut(std::ptr::with_exposed_provenance_mut::<u8>(start), end - start) };
+    let area =
+        unsafe { std::slice::from_raw_parts_mut(std::ptr::with_exposed_provenance_mut::<u8>(start), end - start) };
     area.fill(0);
     let shown = title.len().min(area.len().saturating_sub(1));
     area[..shown].copy_from_slice(&title.as_bytes()[..shown]);

@@ -8,7 +8,9 @@ use clap::{Arg, ArgAction, Command, value_parser};
 pub(super) fn command() -> Command {
     Command::new("rl run")
         .about("Run a command in a new container, as root in it")
-        .override_usage("rl run [OPTIONS] IMAGE [COMMAND [ARG...]]\n       rl run [OPTIONS] --rootfs DIR [COMMAND [ARG...]]")
+        .override_usage(
+            "rl run [OPTIONS] IMAGE [COMMAND [ARG...]]\n       rl run [OPTIONS] --rootfs DIR [COMMAND [ARG...]]",
+        )
         .disable_help_flag(true)
         .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Print this help"))
         .args(container())
@@ -74,7 +76,11 @@ fn container() -> Vec<Arg> {
             list("label-file", "FILE", "Labels, one a line"),
             value("pull", "POLICY", "missing (default), never, newer, always"),
             value("platform", "OS/ARCH", "Platform of the image"),
-            value("plan", "FORMAT", "Start nothing; print the container as a shell script, an OCI config.json, or the plan: shell, oci, json"),
+            value(
+                "plan",
+                "FORMAT",
+                "Start nothing; print the container as a shell script, an OCI config.json, or the plan: shell, oci, json",
+            ),
         ],
     )
 }
@@ -90,7 +96,8 @@ fn process() -> Vec<Arg> {
             value("workdir", "DIR", "Working directory").short('w'),
             value("user", "USER[:GROUP]", "User, by the container's own names or by number").short('u'),
             list("group-add", "GROUP", "Additional group"),
-            value("entrypoint", "COMMAND", "Replace the image's entrypoint; a JSON array has several words").allow_hyphen_values(true),
+            value("entrypoint", "COMMAND", "Replace the image's entrypoint; a JSON array has several words")
+                .allow_hyphen_values(true),
             switch("init", "A small pid 1 that reaps zombies and forwards signals"),
             list("ulimit", "NAME=SOFT[:HARD]", "Resource limit; -1 is unlimited"),
             value("umask", "OCTAL", "Umask, 0022 by default"),

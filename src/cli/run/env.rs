@@ -17,7 +17,9 @@ pub(super) fn environment(files: &[String], words: &[String]) -> Result<Pairs> {
             let line = line.trim_start();
             if !line.is_empty() && !line.starts_with('#') {
                 let at = || format!("--env-file {file:?} line {}", number + 1);
-                pairs.extend(pair(line).map_err(|what| Error::new(&command_line::INPUT_FILE, format!("{}: {what}", at())))?);
+                pairs.extend(
+                    pair(line).map_err(|what| Error::new(&command_line::INPUT_FILE, format!("{}: {what}", at())))?,
+                );
             }
         }
     }
@@ -31,14 +33,24 @@ pub(super) fn environment(files: &[String], words: &[String]) -> Result<Pairs> {
 pub(super) fn labels(files: &[String], words: &[String]) -> Result<Pairs> {
     let mut lines = Vec::new();
     for file in files {
-        lines.extend(read(file)?.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned));
+        lines.extend(
+            read(file)?
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty() && !line.starts_with('#'))
+                .map(str::to_owned),
+        );
     }
     lines.extend_from_slice(words);
     lines
         .iter()
         .map(|line| {
             let (name, value) = line.split_once('=').unwrap_or((line, ""));
-            if name.is_empty() { Err(wrong("label", line, "KEY or KEY=VALUE")) } else { Ok((name.to_owned(), value.to_owned())) }
+            if name.is_empty() {
+                Err(wrong("label", line, "KEY or KEY=VALUE"))
+            } else {
+                Ok((name.to_owned(), value.to_owned()))
+            }
         })
         .collect()
 }
@@ -69,10 +81,10 @@ mod tests {
 
     #[test]
     fn values_are_data_and_unset_names_are_nothing() {
-        assert_eq!(words(&["A=b=c $HOME *", "RL_SURELY_UNSET", "E="]).expect("pairs"), [
-            ("A".to_owned(), "b=c $HOME *".to_owned()),
-            ("E".to_owned(), String::new()),
-        ]);
+        assert_eq!(
+            words(&["A=b=c $HOME *", "RL_SURELY_UNSET", "E="]).expect("pairs"),
+            [("A".to_owned(), "b=c $HOME *".to_owned()), ("E".to_owned(), String::new()),]
+        );
     }
 
     #[test]
@@ -92,10 +104,10 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), "# comment\n\nA=1\n  B= 2 \n").expect("write");
         let path = file.path().to_string_lossy().into_owned();
-        assert_eq!(environment(std::slice::from_ref(&path), &[]).expect("pairs"), [
-            ("A".to_owned(), "1".to_owned()),
-            ("B".to_owned(), " 2 ".to_owned()),
-        ]);
+        assert_eq!(
+            environment(std::slice::from_ref(&path), &[]).expect("pairs"),
+            [("A".to_owned(), "1".to_owned()), ("B".to_owned(), " 2 ".to_owned()),]
+        );
         std::fs::write(file.path(), "A=1\n=2\n").expect("write");
         let error = environment(&[path], &[]).expect_err("line 2");
         assert!(error.summary().contains("line 2"), "{}", error.summary());

@@ -109,7 +109,8 @@ fn resolve_ids(host: &Host, mode: &UserNs, entered: &Entered) -> Result<Ids> {
 fn facts(run: &RunSpec) -> Facts {
     let unified = nix::sys::statfs::statfs("/sys/fs/cgroup")
         .is_ok_and(|stat| stat.filesystem_type() == nix::sys::statfs::CGROUP2_SUPER_MAGIC);
-    let resolv_conf = if run.share.network { std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default() } else { String::new() };
+    let resolv_conf =
+        if run.share.network { std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default() } else { String::new() };
     Facts { unified_cgroup: unified, resolv_conf }
 }
 
@@ -134,7 +135,7 @@ impl Layers {
 fn root(host: &Host, source: &Source) -> Result<(ImageConfig, Layers)> {
     match source {
         Source::Image(name) => {
-            let image = Store::open(&host.dirs)?.find(name)?;
+            let image = Store::open(&host.dirs).find(name)?;
             Ok((image.config, Layers::Image(image.layers)))
         }
         Source::Directory { path, overlay: true } => Ok((ImageConfig::default(), Layers::Overlay(path.clone()))),
@@ -146,6 +147,7 @@ fn root(host: &Host, source: &Source) -> Result<(ImageConfig, Layers)> {
 fn write_cidfile(path: &Path, id: &str) -> Result<()> {
     use std::io::Write;
     let made = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
-    made.and_then(|mut file| file.write_all(id.as_bytes()))
-        .map_err(|error| Error::new(&command_line::INPUT_FILE, format!("write --cidfile {}", path.display())).because(error))
+    made.and_then(|mut file| file.write_all(id.as_bytes())).map_err(|error| {
+        Error::new(&command_line::INPUT_FILE, format!("write --cidfile {}", path.display())).because(error)
+    })
 }

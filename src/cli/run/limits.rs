@@ -7,8 +7,22 @@ use crate::error::{Error, Result, catalog::command_line};
 use crate::spec::{Share, Ulimit};
 
 const LIMITS: [&str; 16] = [
-    "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime",
-    "sigpending", "stack",
+    "as",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
 ];
 
 /// `NAME=SOFT[:HARD]`; -1 is unlimited; one number is both.
@@ -58,26 +72,50 @@ pub(super) fn size(flag: &str, word: &str) -> Result<u64> {
 pub(super) fn signal(word: &str) -> Result<i32> {
     let upper = word.to_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let real_time = name.strip_prefix("RTMIN").and_then(|rest| if rest.is_empty() { Some(0) } else { rest.strip_prefix('+')?.parse::<i32>().ok() });
+    let real_time = name
+        .strip_prefix("RTMIN")
+        .and_then(|rest| if rest.is_empty() { Some(0) } else { rest.strip_prefix('+')?.parse::<i32>().ok() });
     let number = name.parse::<i32>().ok().or_else(|| real_time.map(|offset| 34 + offset));
     let number = number.or_else(|| format!("SIG{name}").parse::<Signal>().ok().map(|signal| signal as i32));
-    number.filter(|number| (1..=64).contains(number)).ok_or_else(|| wrong("stop-signal", word, "a signal's name or number"))
+    number
+        .filter(|number| (1..=64).contains(number))
+        .ok_or_else(|| wrong("stop-signal", word, "a signal's name or number"))
 }
 
 /// Only parameters that belong to a namespace which the container has to itself; any other would be the host's.
 pub(super) fn sysctl(word: &str, share: Share) -> Result<(String, String)> {
     let (key, value) = word.split_once('=').ok_or_else(|| wrong("sysctl", word, "KEY=VALUE"))?;
     let key = key.trim().replace('/', ".");
-    let shape = key.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)));
-    let ipc = ["kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"];
+    let shape = key
+        .split('.')
+        .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)));
+    let ipc = [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
     let (owner, shared) = match key.as_str() {
         key if key.starts_with("net.") => ("network", share.network),
         key if key.starts_with("fs.mqueue.") || ipc.contains(&key) => ("ipc", share.ipc),
         "kernel.domainname" => ("uts", share.uts),
-        _ => return Err(wrong("sysctl", word, "a parameter of a namespace: net.*, fs.mqueue.*, kernel.msg*, kernel.sem, kernel.shm*, kernel.domainname")),
+        _ => {
+            return Err(wrong(
+                "sysctl",
+                word,
+                "a parameter of a namespace: net.*, fs.mqueue.*, kernel.msg*, kernel.sem, kernel.shm*, kernel.domainname",
+            ));
+        }
     };
     if shared {
-        return Err(Error::new(&command_line::CONFLICT, format!("--sysctl {key} would change the host's {owner} namespace, which is shared")));
+        return Err(Error::new(
+            &command_line::CONFLICT,
+            format!("--sysctl {key} would change the host's {owner} namespace, which is shared"),
+        ));
     }
     if shape { Ok((key, value.to_owned())) } else { Err(wrong("sysctl", word, "KEY=VALUE")) }
 }

@@ -76,15 +76,27 @@ fn bind_option(bind: &mut BindOptions, option: &str, flag: &str, word: &str) -> 
         // Relabelling means something on SELinux hosts only, and there an unprivileged user may not do it; copying and volumes
         // belong together. All are accepted in scripts that were written for podman.
         "z" | "Z" | "copy" | "nocopy" | "cached" | "delegated" | "consistent" => {}
-        "U" => return Err(Error::new(&rootfs::VOLUME, format!("--{flag} {word:?}: U (change the owner) is not supported"))
-            .fix("Container root is you, so your files need no change; for another user: rl unshare chown -R UID:GID DIR.")),
-        _ => return Err(wrong(flag, word, "options ro, rw, rbind, bind, [no]exec, [no]suid, [no]dev, [r]private, [r]slave, [r]shared")),
+        "U" => return Err(Error::new(
+            &rootfs::VOLUME,
+            format!("--{flag} {word:?}: U (change the owner) is not supported"),
+        )
+        .fix(
+            "Container root is you, so your files need no change; for another user: rl unshare chown -R UID:GID DIR.",
+        )),
+        _ => {
+            return Err(wrong(
+                flag,
+                word,
+                "options ro, rw, rbind, bind, [no]exec, [no]suid, [no]dev, [r]private, [r]slave, [r]shared",
+            ));
+        }
     }
     Ok(())
 }
 
 fn mount(word: &str) -> Result<Volume> {
-    let fields = fields(word).ok_or_else(|| wrong("mount", word, "type=bind|tmpfs,KEY=VALUE,... (a field with a comma in quotes)"))?;
+    let fields = fields(word)
+        .ok_or_else(|| wrong("mount", word, "type=bind|tmpfs,KEY=VALUE,... (a field with a comma in quotes)"))?;
     let (mut kind, mut from, mut to) = ("bind".to_owned(), None, None);
     let (mut bind, mut options) = (BindOptions::default(), Vec::new());
     for field in &fields {
@@ -99,7 +111,9 @@ fn mount(word: &str) -> Result<Volume> {
                 bind.read_only = on == (key != "rw");
             }
             "bind-propagation" => bind_option(&mut bind, needed()?, "mount", word)?,
-            "bind-nonrecursive" => bind.recursive = !truth(value).ok_or_else(|| wrong("mount", word, "true or false"))?,
+            "bind-nonrecursive" => {
+                bind.recursive = !truth(value).ok_or_else(|| wrong("mount", word, "true or false"))?
+            }
             "tmpfs-size" => options.push(format!("size={}", size("mount", needed()?)?)),
             "tmpfs-mode" => options.push(format!("mode={}", octal(needed()?, word)?)),
             other if value.is_none() => bind_option(&mut bind, other, "mount", word)?,
@@ -169,8 +183,16 @@ fn tmpfs_words(word: &str) -> Result<Volume> {
             Some(("size", value)) => format!("size={}", size("tmpfs", value)?),
             Some(("mode", value)) => format!("mode={}", octal(value, word)?),
             Some(("nr_inodes", value)) if value.bytes().all(|byte| byte.is_ascii_digit()) => option.to_owned(),
-            None if ["ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime"].contains(&option) => option.to_owned(),
-            _ => return Err(wrong("tmpfs", word, "options size=, mode=, nr_inodes=, ro, rw, [no]exec, [no]suid, [no]dev")),
+            None if ["ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime"].contains(&option) => {
+                option.to_owned()
+            }
+            _ => {
+                return Err(wrong(
+                    "tmpfs",
+                    word,
+                    "options size=, mode=, nr_inodes=, ro, rw, [no]exec, [no]suid, [no]dev",
+                ));
+            }
         };
         options.push(checked);
     }
@@ -238,10 +260,33 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_refused() {
-        for bad in ["", ":", "/tmp", "/tmp:", ":/x", "/tmp:x", "/tmp:/", "/tmp:/a/../b", "/tmp:/x:bogus", "/tmp:/x:ro:y", "name:/x", "/nowhere/at/all:/x", "/tmp:/x:U"] {
+        for bad in [
+            "",
+            ":",
+            "/tmp",
+            "/tmp:",
+            ":/x",
+            "/tmp:x",
+            "/tmp:/",
+            "/tmp:/a/../b",
+            "/tmp:/x:bogus",
+            "/tmp:/x:ro:y",
+            "name:/x",
+            "/nowhere/at/all:/x",
+            "/tmp:/x:U",
+        ] {
             assert!(volume(bad).is_err(), "{bad:?}");
         }
-        for bad in ["", "type=bind,dst=/x", "type=bind,src=/tmp", "type=magic,src=/tmp,dst=/x", "src=/tmp,dst=/x,ro=maybe", "\"src=/tmp,dst=/x", "type=tmpfs,src=/tmp,dst=/x", "src=/tmp,,dst=/x"] {
+        for bad in [
+            "",
+            "type=bind,dst=/x",
+            "type=bind,src=/tmp",
+            "type=magic,src=/tmp,dst=/x",
+            "src=/tmp,dst=/x,ro=maybe",
+            "\"src=/tmp,dst=/x",
+            "type=tmpfs,src=/tmp,dst=/x",
+            "src=/tmp,,dst=/x",
+        ] {
             assert!(mount(bad).is_err(), "{bad:?}");
         }
     }

@@ -7,4 +7,32 @@ entries! {
     IMAGE_NOT_FOUND = 301, exit 125, "no such image",
         why "The store has no image of that name, and nothing was allowed or able to fetch it.",
         fix "See what there is: rl images. Make one: rl import FILE NAME.";
+    /// Not a name of an image.
+    BAD_NAME = 302, exit 125, "not an image name",
+        why "An image name is NAME[:TAG]: small letters and digits with . _ - / between them, and a tag of letters, digits, _ . -",
+        fix "For example: rl import rootfs.tar.gz debian:12";
+    /// The archive is damaged, cut off, hostile, or none.
+    BAD_ARCHIVE = 303, exit 125, "cannot use this archive",
+        why "The archive is no tar archive, is cut off, or has an entry that leads out of its tree, exceeds a limit or can be understood in two ways. Nothing of it was kept.",
+        fix "Make the archive again, for example with: docker export CONTAINER, or tar -C ROOTFS -c .";
+    /// An owner in the archive that the caller's namespace does not have.
+    UNMAPPED_ID = 304, exit 125, "an owner that is not mapped",
+        why "An entry of the archive belongs to an id beyond your subordinate ids, so its owner can't be kept.",
+        fix "You need more subordinate ids (rl explain RL0202), or import with --userns=single, where everything belongs to root.";
+    /// A file of the layer could not be made.
+    APPLY = 305, exit 125, "cannot unpack the archive",
+        why "A file of the archive could not be made on this file system. Network file systems often refuse owners other than yourself.",
+        fix "Put the store on a local disk: rl --root DIR.";
+    /// The disk is full.
+    NO_SPACE = 306, exit 125, "no space left for the archive",
+        why "The disk is full or your quota is used up. Nothing of the archive was kept.",
+        fix "Make room (rl rmi IMAGE), or put the store elsewhere: rl --root DIR.";
+    /// A document or directory of the store.
+    STORE = 307, exit 125, "cannot read or write the image store",
+        why "The store's directory is read-only, full, or was changed by hand.",
+        fix "Check the path that is named and the free space.";
+    /// A tree could not be deleted.
+    REMOVE = 310, exit 125, "cannot delete a directory tree",
+        why "A file below it is a mount point of another process, immutable, or on a file system that is read-only.",
+        fix "Try again when nothing uses it: rl unshare rm -rf DIR.";
 }

@@ -1,0 +1,37 @@
+//! `rl rmi IMAGE...`: each with its own result.
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::{Globals, Verb, in_namespace};
+use crate::error::Result;
+use crate::image::Store;
+
+/// The verb.
+pub const VERB: Verb = Verb { name: "rmi", about: "Remove images", command, run };
+
+fn command() -> Command {
+    Command::new("rl rmi")
+        .about(VERB.about)
+        .arg(
+            Arg::new("force").long("force").short('f').action(ArgAction::SetTrue).help("A missing image is no failure"),
+        )
+        .arg(Arg::new("image").required(true).num_args(1..).value_name("IMAGE"))
+}
+
+fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
+    // Layers hold files of subordinate ids, which only root of the mapped namespace can delete.
+    let (host, _) = in_namespace(globals, None)?;
+    let store = Store::open(&host.dirs);
+    let mut status = 0;
+    for image in matches.get_many::<String>("image").into_iter().flatten() {
+        match store.remove(image) {
+            Ok(names) => names.iter().for_each(|name| println!("Untagged: {name}")),
+            Err(_) if matches.get_flag("force") => {}
+            Err(error) => {
+                eprintln!("rl: {error}");
+                status = 1;
+            }
+        }
+    }
+    Ok(status)
+}

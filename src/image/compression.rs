@@ -1,0 +1,189 @@
+//! Decompression beside writing: one thread reads and decompresses, hashing what comes out; the other applies the archive.
+//!
+//! Owns the recognition of gzip, zstd and xz by their first bytes, the channel between the two, and the digest of the whole
+//! uncompressed stream (the diff id of the image specification). The surprise: the reader gives an error, never an early end,
+//! when the compressed stream is cut; an archive must not look complete because its compression broke off.
+
+use std::io::{self, BufReader, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use sha2::{Digest, Sha256};
+
+/// Large enough that a message costs nothing beside its content, small enough that the queue stays in the cache.
+const CHUNK: usize = 256 * 1024;
+/// Chunks under way: bounds memory to 2 MiB.
+const QUEUE: usize = 8;
+/// xz -9 needs 65 MiB to decompress; what asks for more is refused.
+const XZ_MEMORY: u64 = 80 << 20;
+/// zstd --ultra --long=27 is what its own command line accepts by default.
+const ZSTD_WINDOW_LOG: u32 = 27;
+
+/// How an archive is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compression {
+    None,
+    Gzip,
+    Zstd,
+    Xz,
+}
+
+impl Compression {
+    /// By the first bytes; `None` for a compression that is known but not supported.
+    pub(super) fn detect(start: &[u8]) -> Result<Self, &'static str> {
+        Ok(match start {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            [b'B', b'Z', b'h', ..] => return Err("bzip2"),
+            [0x04, 0x22, 0x4d, 0x18, ..] => return Err("lz4"),
+            [b'P', b'K', 3, 4, ..] => return Err("a zip archive"),
+            _ => Self::None,
+        })
+    }
+
+    fn decoder<'a, R: Read + 'a>(self, input: BufReader<R>) -> io::Result<Box<dyn Read + 'a>> {
+        Ok(match self {
+            Self::None => Box::new(input),
+            // Several members one after the other are one stream (RFC 1952, 2.2).
+            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+            Self::Zstd => {
+                let mut decoder = zstd::Decoder::with_buffer(input)?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+                Box::new(decoder)
+            }
+            Self::Xz => {
+                let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)?;
+                Box::new(liblzma::bufread::XzDecoder::new_stream(input, stream))
+            }
+        })
+    }
+}
+
+/// The uncompressed stream, read chunk by chunk.
+pub(super) struct Stream {
+    chunks: Receiver<io::Result<Vec<u8>>>,
+    chunk: Vec<u8>,
+    position: usize,
+    worker: Option<JoinHandle<String>>,
+}
+
+impl Stream {
+    /// Starts the thread. `start` has been read from `input` already, to recognise the compression.
+    pub(super) fn start<R: Read + Send + 'static>(compression: Compression, start: Vec<u8>, input: R) -> Self {
+        let (sender, chunks) = sync_channel(QUEUE);
+        let worker = std::thread::spawn(move || {
+            let input = BufReader::with_capacity(CHUNK, io::Cursor::new(start).chain(input));
+            let mut digest = Sha256::new();
+            match compression.decoder(input) {
+                Ok(decoder) => pump(decoder, &mut digest, &sender),
+                Err(error) => drop(sender.send(Err(error))),
+            }
+            digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        });
+        Self { chunks, chunk: Vec::new(), position: 0, worker: Some(worker) }
+    }
+
+    /// The digest of everything; to be called after the stream has been read to its end.
+    pub(super) fn finish(mut self) -> io::Result<String> {
+        let worker = self.worker.take().ok_or_else(|| io::Error::other("the stream was finished before"))?;
+        worker.join().map_err(|_| io::Error::other("the decompressing thread has died"))
+    }
+}
+
+impl Drop for Stream {
+    /// The thread is never left behind: the receiver goes first, so that its next send fails and it ends.
+    fn drop(&mut self) {
+        let (_, nothing) = sync_channel(0);
+        drop(std::mem::replace(&mut self.chunks, nothing));
+        if let Some(worker) = self.worker.take() {
+            let _ = worker.join();
+        }
+    }
+}
+
+fn pump(mut decoder: Box<dyn Read + '_>, digest: &mut Sha256, sender: &SyncSender<io::Result<Vec<u8>>>) {
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        let read = decoder.by_ref().take(CHUNK as u64).read_to_end(&mut chunk);
+        let message = match read {
+            Ok(0) => return,
+            Ok(_) => {
+                digest.update(&chunk);
+                Ok(chunk)
+            }
+            Err(error) => Err(error),
+        };
+        let failed = message.is_err();
+        // The other side has given up: its own error says why.
+        if sender.send(message).is_err() || failed {
+            return;
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.position == self.chunk.len() {
+            match self.chunks.recv() {
+                Ok(chunk) => self.chunk = chunk?,
+                Err(_) => return Ok(0),
+            }
+            self.position = 0;
+        }
+        let rest = &self.chunk[self.position..];
+        let count = rest.len().min(into.len());
+        into[..count].copy_from_slice(&rest[..count]);
+        self.position += count;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn read_all(bytes: Vec<u8>) -> io::Result<(Vec<u8>, String)> {
+        let compression = Compression::detect(&bytes).map_err(io::Error::other)?;
+        let mut stream = Stream::start(compression, Vec::new(), io::Cursor::new(bytes));
+        let mut out = Vec::new();
+        stream.read_to_end(&mut out)?;
+        Ok((out, stream.finish()?))
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).expect("write");
+        encoder.finish().expect("finish")
+    }
+
+    #[test]
+    fn every_compression_gives_the_same_bytes_and_digest() {
+        let plain: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
+        let zstd = zstd::encode_all(plain.as_slice(), 1).expect("zstd");
+        let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 0);
+        xz.write_all(&plain).expect("xz");
+        let all = [plain.clone(), gzip(&plain), zstd, xz.finish().expect("xz")];
+        let digests: Vec<_> = all.into_iter().map(|bytes| read_all(bytes).expect("read")).collect();
+        for (out, digest) in &digests {
+            assert_eq!((out.len(), digest), (plain.len(), &digests[0].1));
+        }
+    }
+
+    #[test]
+    fn members_of_gzip_are_one_stream() {
+        let two = [gzip(b"one"), gzip(b"two")].concat();
+        assert_eq!(read_all(two).expect("read").0, b"onetwo");
+    }
+
+    #[test]
+    fn a_cut_stream_is_an_error_and_not_an_end() {
+        let plain = vec![7_u8; 3_000_000];
+        for whole in [gzip(&plain), zstd::encode_all(plain.as_slice(), 1).expect("zstd")] {
+            let cut = whole[..whole.len() - 5].to_vec();
+            assert!(read_all(cut).is_err());
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Commands under test and what they said.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+
+use nix::unistd::Pid;
+
+/// A command that has not been started.
+pub struct Line {
+    command: Command,
+    shown: String,
+    stdin: Option<String>,
+    piped: bool,
+}
+
+/// What a command said and how it ended.
+pub struct Output {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+    shown: String,
+}
+
+/// A command that runs.
+pub struct Running {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+    heard: String,
+    shown: String,
+}
+
+impl Line {
+    pub fn new(command: Command, shown: String) -> Self {
+        Self { command, shown, stdin: None, piped: false }
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Text on its stdin.
+    pub fn stdin(mut self, text: &str) -> Self {
+        self.stdin = Some(text.to_owned());
+        self
+    }
+
+    /// stdin stays open until `close_stdin`.
+    pub fn piped_stdin(mut self) -> Self {
+        self.piped = true;
+        self
+    }
+
+    pub fn output(self) -> Output {
+        self.spawn().finish()
+    }
+
+    pub fn spawn(mut self) -> Running {
+        let stdin = if self.stdin.is_some() || self.piped { Stdio::piped() } else { Stdio::null() };
+        let mut child = self
+            .command
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{:?}: {error}", self.command));
+        let mut pipe = child.stdin.take();
+        if let (Some(text), Some(pipe)) = (&self.stdin, pipe.as_mut()) {
+            pipe.write_all(text.as_bytes()).expect("write to its stdin");
+        }
+        let stdout = BufReader::new(child.stdout.take().expect("its stdout"));
+        Running { child, stdin: pipe.filter(|_| self.piped), stdout, heard: String::new(), shown: self.shown }
+    }
+}
+
+impl Running {
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).expect("a pid"))
+    }
+
+    /// Reads until it has printed this line.
+    pub fn wait_for_line(&mut self, wanted: &str) {
+        loop {
+            let mut line = String::new();
+            let count = self.stdout.read_line(&mut line).expect("read");
+            assert!(count > 0, "{}: ended before it said {wanted:?}: {}", self.shown, self.heard);
+            self.heard.push_str(&line);
+            if line.trim_end() == wanted {
+                return;
+            }
+        }
+    }
+
+    pub fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Waits for its end.
+    pub fn finish(mut self) -> Output {
+        self.stdin = None;
+        let mut stderr = self.child.stderr.take().expect("its stderr");
+        // Read beside each other, or a command that fills one pipe would wait for ever.
+        let errors = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            stderr.read_to_end(&mut text).map(|_| text)
+        });
+        let mut rest = Vec::new();
+        self.stdout.read_to_end(&mut rest).expect("read its stdout");
+        let status = self.child.wait().expect("wait");
+        let stderr = errors.join().expect("join").expect("read its stderr");
+        Output {
+            status,
+            stdout: self.heard + &String::from_utf8_lossy(&rest),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+            shown: self.shown,
+        }
+    }
+}
+
+impl Output {
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or(-1)
+    }
+
+    /// It must have succeeded.
+    pub fn success(self) -> Self {
+        self.fails_with(0)
+    }
+
+    /// It must have ended with this status.
+    pub fn fails_with(self, code: i32) -> Self {
+        let Self { status, stdout, stderr, shown } = &self;
+        assert_eq!(status.code(), Some(code), "{shown}: {status}\n--- stdout\n{stdout}--- stderr\n{stderr}");
+        self
+    }
+}
