@@ -1,8 +1,8 @@
 //! The kernel's version, as uname(2) says it.
 //!
-//! Owns the reading of `6.1.0-18-amd64` as 6.1. It decides nothing by it: whether the kernel can do something is found out by trying,
-//! because distributions carry features back. The surprise: only documents that name a version themselves, such as a seccomp
-//! profile's minKernel, are answered from here.
+//! Owns the reading of `6.1.0-18-amd64` as 6.1. It decides nothing by it: whether the kernel can do something is found
+//! out by trying, because distributions carry features back. The surprise: only documents that name a version
+//! themselves, such as a seccomp profile's minKernel, are answered from here.
 
 /// Version and patch level; (0, 0) where the release is not of that form.
 pub fn version() -> (u32, u32) {

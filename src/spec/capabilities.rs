@@ -1,8 +1,8 @@
 //! Capabilities: their names and numbers, the default set, and what `--cap-add` and `--cap-drop` make of it.
 //!
 //! Owns the table of names and the rules by which podman combines the flags. It does not set anything: that is
-//! `sys::capability`, which takes the masks that [`mask`] makes. The surprise: `ambient` holds only what was added by name, and it
-//! is for a process whose uid is not 0; root has its capabilities without it.
+//! `sys::capability`, which takes the masks that [`mask`] makes. The surprise: `ambient` holds only what was added by
+//! name, and it is for a process whose uid is not 0; root has its capabilities without it.
 
 use crate::error::{Error, Result, catalog};
 
@@ -54,8 +54,8 @@ pub const NAMES: [&str; 41] = [
 /// All of them, as a mask.
 pub const ALL: u64 = (1 << NAMES.len()) - 1;
 
-/// What a container has when no flag says otherwise: podman's eleven. They are enough for a distribution's package manager and for
-/// daemons that start as root, and none of them reaches outside the container's user namespace.
+/// What a container has when no flag says otherwise: podman's eleven. They are enough for a distribution's package
+/// manager and for daemons that start as root, and none of them reaches outside the container's user namespace.
 pub const DEFAULT: u64 = bit("CHOWN")
     | bit("DAC_OVERRIDE")
     | bit("FOWNER")
@@ -68,8 +68,9 @@ pub const DEFAULT: u64 = bit("CHOWN")
     | bit("SETUID")
     | bit("SYS_CHROOT");
 
-/// The sets of the container's process, in the order of the capabilities' numbers. The inheritable set is not among them because
-/// it is empty (CVE-2022-24769); only a non-zero uid's ambient capabilities are inheritable too, as the kernel demands.
+/// The sets of the container's process, in the order of the capabilities' numbers. The inheritable set is not among
+/// them because it is empty (CVE-2022-24769); only a non-zero uid's ambient capabilities are inheritable too, as the
+/// kernel demands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sets {
     /// What root has, and the most that anything in the container can ever have.
@@ -78,8 +79,8 @@ pub struct Sets {
     pub ambient: Vec<&'static str>,
 }
 
-/// Combines the flags as podman does: `ALL` first, single names after it. `privileged` starts from every capability and still
-/// honours `--cap-drop`: a flag that takes rights away is never ignored.
+/// Combines the flags as podman does: `ALL` first, single names after it. `privileged` starts from every capability and
+/// still honours `--cap-drop`: a flag that takes rights away is never ignored.
 pub fn resolve(add: &[String], drop: &[String], privileged: bool) -> Result<Sets> {
     if add.is_empty() && drop.is_empty() {
         let base = if privileged { ALL } else { DEFAULT };

@@ -1,9 +1,9 @@
 //! The seccomp profile: the default one for a set of capabilities, and the file of `--security-opt seccomp=FILE`.
 //!
-//! Owns what is allowed, in the OCI's terms. It does not compile: system call numbers, BPF and the cache are `runtime::seccomp`'s. The
-//! surprise: the kernel reads many arguments as 32-bit ints, so comparing 64 bits can be passed by setting a high one
-//! (CVE-2019-10063); every comparison here is masked, and "not equal", for which there is no masked operator, is spelled
-//! as the masked comparisons that match all the other numbers ([`all_but`]).
+//! Owns what is allowed, in the OCI's terms. It does not compile: system call numbers, BPF and the cache are
+//! `runtime::seccomp`'s. The surprise: the kernel reads many arguments as 32-bit ints, so comparing 64 bits can be
+//! passed by setting a high one (CVE-2019-10063); every comparison here is masked, and "not equal", for which there is
+//! no masked operator, is spelled as the masked comparisons that match all the other numbers ([`all_but`]).
 
 mod file;
 pub mod table;
@@ -61,8 +61,8 @@ fn rules(caps: u64) -> Vec<LinuxSyscall> {
     rules
 }
 
-/// Processes and threads may be made, namespaces only with CAP_SYS_ADMIN: a new user namespace would give every capability over a
-/// large part of the kernel.
+/// Processes and threads may be made, namespaces only with CAP_SYS_ADMIN: a new user namespace would give every
+/// capability over a large part of the kernel.
 fn clone(caps: u64, rules: &mut Vec<LinuxSyscall>) {
     /// CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. CLONE_NEWTIME has no bit in clone(2).
     const NAMESPACES: [u64; 7] = [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000];
@@ -76,8 +76,8 @@ fn clone(caps: u64, rules: &mut Vec<LinuxSyscall>) {
     rules.extend(NAMESPACES.map(|flag| refuse(EPERM, "clone", &[masked(0, flag, flag)])));
 }
 
-/// Families whose code is used everywhere; the others are seldom needed and were the way into the kernel often enough (AF_ALG,
-/// AF_VSOCK, AF_TIPC, AF_RDS...).
+/// Families whose code is used everywhere; the others are seldom needed and were the way into the kernel often enough
+/// (AF_ALG, AF_VSOCK, AF_TIPC, AF_RDS...).
 fn socket(caps: u64, rules: &mut Vec<LinuxSyscall>) {
     const UNIX: u64 = 1;
     const INET: u64 = 2;
@@ -85,7 +85,8 @@ fn socket(caps: u64, rules: &mut Vec<LinuxSyscall>) {
     const NETLINK: u64 = 16;
     const PACKET: u64 = 17;
     const NETLINK_AUDIT: u64 = 9;
-    /// Families are below 64 and netlink's protocols below 32 (MAX_LINKS); the default action is for the numbers past them.
+    /// Families are below 64 and netlink's protocols below 32 (MAX_LINKS); the default action is for the numbers past
+    /// them.
     const FAMILY_BITS: u32 = 6;
     const PROTOCOL_BITS: u32 = 5;
 
@@ -115,8 +116,8 @@ fn socket(caps: u64, rules: &mut Vec<LinuxSyscall>) {
     }
 }
 
-/// Everything but the two requests that put characters into a terminal's input, where the caller's shell would read them
-/// (CVE-2017-5226, CVE-2023-28100).
+/// Everything but the two requests that put characters into a terminal's input, where the caller's shell would read
+/// them (CVE-2017-5226, CVE-2023-28100).
 fn ioctl(rules: &mut Vec<LinuxSyscall>) {
     const TIOCSTI: u64 = 0x5412;
     const TIOCLINUX: u64 = 0x541c;
@@ -128,8 +129,8 @@ fn ioctl(rules: &mut Vec<LinuxSyscall>) {
     }
 }
 
-/// The personalities that change what uname(2) says, and the question which one is set (0xffffffff). Not READ_IMPLIES_EXEC,
-/// ADDR_NO_RANDOMIZE and their like, which weaken the process.
+/// The personalities that change what uname(2) says, and the question which one is set (0xffffffff). Not
+/// READ_IMPLIES_EXEC, ADDR_NO_RANDOMIZE and their like, which weaken the process.
 fn personality(rules: &mut Vec<LinuxSyscall>) {
     const PER_LINUX32: u64 = 8;
     const UNAME26: u64 = 0x2_0000;

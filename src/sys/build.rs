@@ -1,9 +1,9 @@
 //! Where the linker finds libseccomp: the static archive before the shared library.
 //!
-//! Owns one search path. The crate libseccomp-sys asks for `-lseccomp`; the linker takes the first directory that has either
-//! form. So a directory with nothing but the archive is put in front: the binary then starts without loading
-//! libseccomp.so.2, and runs on machines that have none. Where there is no archive the shared library is linked as before. The
-//! surprise: LIBSECCOMP_LINK_TYPE=static would do the same, but fails where only the shared library exists.
+//! Owns one search path. The crate libseccomp-sys asks for `-lseccomp`; the linker takes the first directory that has
+//! either form. So a directory with nothing but the archive is put in front: the binary then starts without loading
+//! libseccomp.so.2, and runs on machines that have none. Where there is no archive the shared library is linked as
+//! before. The surprise: LIBSECCOMP_LINK_TYPE=static would do the same, but fails where only the shared library exists.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -32,8 +32,8 @@ fn given() -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-/// The C compiler knows the distribution's directories; a name that it does not find comes back bare. Not asked when building for
-/// another machine, whose libraries are elsewhere.
+/// The C compiler knows the distribution's directories; a name that it does not find comes back bare. Not asked when
+/// building for another machine, whose libraries are elsewhere.
 fn of_the_compiler() -> Option<PathBuf> {
     if env::var_os("TARGET") != env::var_os("HOST") {
         return None;

@@ -1,8 +1,9 @@
 //! The calling thread's capability sets: capget, capset, and the prctl calls for the bounding and ambient sets.
 //!
-//! Owns the system calls over 64-bit masks; which capability is which is known to `spec::capabilities`. The surprise: a kernel
-//! that is older than rl knows fewer capabilities, so a mask may have bits past its last one. capset(2) passes over them, the prctl calls
-//! answer EINVAL, and that answer is used as the end of the list instead of reading /proc/sys/kernel/cap_last_cap.
+//! Owns the system calls over 64-bit masks; which capability is which is known to `spec::capabilities`. The surprise: a
+//! kernel that is older than rl knows fewer capabilities, so a mask may have bits past its last one. capset(2) passes
+//! over them, the prctl calls answer EINVAL, and that answer is used as the end of the list instead of reading
+//! /proc/sys/kernel/cap_last_cap.
 
 use nix::errno::Errno;
 
@@ -43,8 +44,9 @@ pub struct Sets {
 pub fn get() -> Result<Sets, Errno> {
     let mut header = Header { version: VERSION_3, pid: 0 };
     let mut halves = [Half::default(); 2];
-    // SAFETY: version 3 makes the kernel write exactly two data structures, and both pointers are to live values of the layout that
-    // capget(2) gives; the header is writable because the kernel answers its own version there when it does not know ours.
+    // SAFETY: version 3 makes the kernel write exactly two data structures, and both pointers are to live values of the
+    // layout that capget(2) gives; the header is writable because the kernel answers its own version there when it does
+    // not know ours.
     let answer = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, halves.as_mut_ptr()) };
     Errno::result(answer)?;
     let join = |field: fn(&Half) -> u32| u64::from(field(&halves[0])) | u64::from(field(&halves[1])) << 32;
@@ -65,8 +67,8 @@ pub fn set(effective: u64, permitted: u64, inheritable: u64) -> Result<(), Errno
         inheritable: (inheritable >> shift) as u32,
     };
     let halves = [half(0), half(32)];
-    // SAFETY: version 3 makes the kernel read exactly two data structures, and both pointers are to live values of the layout that
-    // capset(2) gives.
+    // SAFETY: version 3 makes the kernel read exactly two data structures, and both pointers are to live values of the
+    // layout that capset(2) gives.
     let answer = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, halves.as_ptr()) };
     Errno::result(answer).map(drop)
 }
@@ -107,8 +109,8 @@ fn ambient(operation: libc::c_int) -> libc::c_ulong {
 
 fn prctl(option: libc::c_int, second: libc::c_ulong, third: libc::c_ulong) -> Result<libc::c_int, Errno> {
     const ZERO: libc::c_ulong = 0;
-    // SAFETY: every option that this module passes takes integers only, so no memory is read or written; the unused arguments are
-    // zero words, which PR_CAP_AMBIENT checks.
+    // SAFETY: every option that this module passes takes integers only, so no memory is read or written; the unused
+    // arguments are zero words, which PR_CAP_AMBIENT checks.
     let answer = unsafe { libc::prctl(option, second, third, ZERO, ZERO) };
     Errno::result(answer)
 }

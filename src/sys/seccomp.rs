@@ -1,8 +1,8 @@
 //! seccomp(2): installing a finished filter on the calling thread.
 //!
-//! Owns the one system call; `runtime::seccomp` makes the program. The surprise: without no_new_privs the kernel demands
-//! CAP_SYS_ADMIN in the caller's user namespace (EACCES), so the filter goes in before capabilities are dropped, and must therefore allow
-//! what init still has to do (capset, setuid, prctl, execve).
+//! Owns the one system call; `runtime::seccomp` makes the program. The surprise: without no_new_privs the kernel
+//! demands CAP_SYS_ADMIN in the caller's user namespace (EACCES), so the filter goes in before capabilities are
+//! dropped, and must therefore allow what init still has to do (capset, setuid, prctl, execve).
 
 use nix::errno::Errno;
 
@@ -11,9 +11,9 @@ use nix::errno::Errno;
 pub struct Filter {
     /// An array of struct sock_filter, 8 bytes each, in this machine's byte order.
     pub program: Vec<u8>,
-    /// SECCOMP_FILTER_FLAG_* as the profile names them. The default profile has none: SPEC_ALLOW would switch off the mitigation
-    /// of speculative store bypass against the wish of an administrator who booted with spec_store_bypass_disable=seccomp, and
-    /// since Linux 5.16 a filter costs nothing there unless that was asked for.
+    /// SECCOMP_FILTER_FLAG_* as the profile names them. The default profile has none: SPEC_ALLOW would switch off the
+    /// mitigation of speculative store bypass against the wish of an administrator who booted with
+    /// spec_store_bypass_disable=seccomp, and since Linux 5.16 a filter costs nothing there unless that was asked for.
     pub flags: u32,
 }
 
@@ -35,8 +35,8 @@ pub fn load(filter: &Filter) -> Result<(), Errno> {
     let len = u16::try_from(instructions.len()).map_err(|_| Errno::E2BIG)?;
     let program = libc::sock_fprog { len, filter: instructions.as_mut_ptr() };
     let flags = libc::c_ulong::from(filter.flags);
-    // SAFETY: `program` points to `len` instructions that live until the call returns; the kernel copies them, checks every jump, and
-    // refuses a malformed program with EINVAL.
+    // SAFETY: `program` points to `len` instructions that live until the call returns; the kernel copies them, checks
+    // every jump, and refuses a malformed program with EINVAL.
     let answer = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
     match Errno::result(answer)? {
         0 => Ok(()),

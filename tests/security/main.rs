@@ -1,8 +1,8 @@
 //! The default seccomp filter in the kernel: a probe in C makes the calls, with and without it.
 //!
-//! Owns the real thing that the unit tests simulate: the filter is loaded on a thread of its own, so nothing else of the test
-//! process has it, and the probe is started from there. It needs no privileges and no namespace. The surprise: being a test of
-//! denials it runs well as root too, where the kernel itself would deny least.
+//! Owns the real thing that the unit tests simulate: the filter is loaded on a thread of its own, so nothing else of
+//! the test process has it, and the probe is started from there. It needs no privileges and no namespace. The surprise:
+//! being a test of denials it runs well as root too, where the kernel itself would deny least.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 /*
- * Makes the calls that a container's filter must refuse, and a few that it must allow. Prints one line a call: its name, a tab and the
- * errno, 0 for success. Arguments are chosen so that the kernel, if a call gets to it, changes nothing.
+ * Makes the calls that a container's filter must refuse, and a few that it must allow. Prints one line a call: its
+ * name, a tab and the errno, 0 for success. Arguments are chosen so that the kernel, if a call gets to it, changes
+ * nothing.
  */
 #define _GNU_SOURCE
 #include <errno.h>

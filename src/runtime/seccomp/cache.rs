@@ -1,8 +1,8 @@
 //! Compiled filters on disk, one a file.
 //!
-//! Owns the files' names and form: a magic word, a checksum, the flags and the program, all in words of 8 bytes, the size of an
-//! instruction. The surprise: nothing is synced to disk and no error of the disk is reported; what is read is checked, and made
-//! again when it is not whole.
+//! Owns the files' names and form: a magic word, a checksum, the flags and the program, all in words of 8 bytes, the
+//! size of an instruction. The surprise: nothing is synced to disk and no error of the disk is reported; what is read
+//! is checked, and made again when it is not whole.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
@@ -20,7 +20,8 @@ const MAGIC: u64 = u64::from_le_bytes(*b"rl-bpf 1");
 /// Magic, checksum, flags.
 const HEADER: usize = 3;
 
-/// The default profile depends on nothing but these sources and what is in the key, so it need not be built to be found.
+/// The default profile depends on nothing but these sources and what is in the key, so it need not be built to be
+/// found.
 const SOURCES: u64 = {
     let mut sum = 0;
     sum = bytes(sum, include_bytes!("../../spec/capabilities.rs"));

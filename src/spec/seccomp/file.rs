@@ -1,8 +1,8 @@
 //! The file of `--security-opt seccomp=FILE`: docker's and podman's form, of which the OCI's own is a part.
 //!
-//! Owns parsing, and the choice of the rules that hold for a container ([`Profile::resolve`]). The surprise: in docker's form a
-//! rule can depend on the container's capabilities, which are not known while the command line is read. So a file becomes a
-//! [`Profile`], and that becomes the OCI's `LinuxSeccomp` when they are.
+//! Owns parsing, and the choice of the rules that hold for a container ([`Profile::resolve`]). The surprise: in
+//! docker's form a rule can depend on the container's capabilities, which are not known while the command line is read.
+//! So a file becomes a [`Profile`], and that becomes the OCI's `LinuxSeccomp` when they are.
 
 use nix::errno::Errno;
 use oci_spec::runtime::{

@@ -1,9 +1,9 @@
 //! The default profile's system calls, in groups.
 //!
-//! Owns the lists; what depends on an argument (clone, socket, socketpair, ioctl, personality) is written in the parent module.
-//! They follow podman's default with three differences, all towards less: no keyring, no namespaces or mounts without
-//! CAP_SYS_ADMIN, and only the native architecture's calls. The surprise: a call that is in no list gets ENOSYS, as if the
-//! kernel were older, so [`REFUSED`] is for the calls whose refusal should be seen as one.
+//! Owns the lists; what depends on an argument (clone, socket, socketpair, ioctl, personality) is written in the parent
+//! module. They follow podman's default with three differences, all towards less: no keyring, no namespaces or mounts
+//! without CAP_SYS_ADMIN, and only the native architecture's calls. The surprise: a call that is in no list gets
+//! ENOSYS, as if the kernel were older, so [`REFUSED`] is for the calls whose refusal should be seen as one.
 
 use crate::spec::capabilities::bit;
 
@@ -33,7 +33,8 @@ pub const ALLOWED: &[&str] = &[
     "brk get_mempolicy madvise map_shadow_stack mbind membarrier memfd_create memfd_secret mincore mlock mlock2 \
      mlockall mmap mprotect mremap mseal msync munlock munlockall munmap pkey_alloc pkey_free pkey_mprotect \
      remap_file_pages set_mempolicy set_mempolicy_home_node",
-    // Processes and threads. A tracer can't lift its tracee's filter: since Linux 4.8 it is run after the tracer's changes.
+    // Processes and threads. A tracer can't lift its tracee's filter: since Linux 4.8 it is run after the tracer's
+    // changes.
     "arch_prctl capget capset execve execveat exit exit_group fork futex futex_requeue futex_wait futex_waitv \
      futex_wake get_robust_list get_thread_area getcpu getpgid getpgrp getpid getppid getsid gettid kill modify_ldt \
      pidfd_getfd pidfd_open pidfd_send_signal prctl process_mrelease process_vm_readv process_vm_writev ptrace \
@@ -63,10 +64,11 @@ pub const ALLOWED: &[&str] = &[
     "getrandom",
 ];
 
-/// Allowed to a container that has any of these capabilities, refused with EPERM to others. The kernel asks for the same
-/// capability; the filter keeps the code before that question out of reach.
+/// Allowed to a container that has any of these capabilities, refused with EPERM to others. The kernel asks for the
+/// same capability; the filter keeps the code before that question out of reach.
 pub const BY_CAPABILITY: &[(u64, &str)] = &[
-    // Mounts and namespaces: with them everything else of the kernel that asks for privilege in a user namespace is in reach.
+    // Mounts and namespaces: with them everything else of the kernel that asks for privilege in a user namespace is in
+    // reach.
     (
         bit("SYS_ADMIN"),
         "fsconfig fsmount fsopen fspick mount mount_setattr move_mount open_tree open_tree_attr pivot_root setns \
@@ -104,7 +106,8 @@ pub const REFUSED: &[&str] = &[
     "sysfs uselib ustat",
 ];
 
-/// Numbers of calls that the oldest libseccomp in use has no name for. From 424 on a call has one number on all architectures.
+/// Numbers of calls that the oldest libseccomp in use has no name for. From 424 on a call has one number on all
+/// architectures.
 pub const NEWER: &[(&str, i32)] = &[
     ("cachestat", 451),
     ("fchmodat2", 452),
