@@ -26,6 +26,8 @@ impl Dirs {
             Some(path) => absolute(path)?,
             None => data_home(caller)?.join("rl"),
         };
+        // A link in one's own home to a larger disk is common and harmless; what it leads to is checked.
+        let data = std::fs::canonicalize(&data).unwrap_or(data);
         private(&data, caller)?;
         let run = match runroot {
             Some(path) => absolute(path)?,

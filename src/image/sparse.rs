@@ -98,7 +98,9 @@ impl<R: Read> Lines<'_, R> {
             self.position += 1;
             match byte {
                 b'\n' => {
-                    return text.parse().map_err(|_| io::Error::other(format!("{text:?} in a sparse map is no number")));
+                    return text
+                        .parse()
+                        .map_err(|_| io::Error::other(format!("{text:?} in a sparse map is no number")));
                 }
                 b'0'..=b'9' if text.len() < 20 => text.push(char::from(byte)),
                 _ => return Err(io::Error::other("a sparse map is malformed")),

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid};
@@ -39,6 +40,39 @@ struct State {
     root: Option<Root>,
     account: Option<Account>,
     slave: Option<OwnedFd>,
+}
+
+/// After the container has ended with 127: builds its root once more and looks for libraries that the loader can't have found.
+/// Never returns; what it finds goes up as a failure, nothing as an end.
+pub(super) fn examine(init: &Init<'_>) -> ! {
+    if init.channel.wait_for_go() {
+        let found = become_root(init.plan).and_then(|()| missing_libraries(init));
+        if let Ok(Some(error)) = found {
+            report(&init.channel, &error);
+        }
+    }
+    child::exit_now(0)
+}
+
+fn missing_libraries(init: &Init<'_>) -> Result<Option<Error>> {
+    let mut state = State::default();
+    // The root file system and the volumes; no terminal, no device, nothing behind the pivot.
+    let needed = |step: &&Step| {
+        matches!(
+            step,
+            Step::Isolate { .. } | Step::Overlay { .. } | Step::BindRoot { .. } | Step::Bind { device: false, .. }
+        )
+    };
+    for step in init.plan.steps.iter().filter(needed) {
+        state.carry_out(step, init)?;
+    }
+    let command = &init.plan.process;
+    let Some(program) = command.args.first() else { return Ok(None) };
+    let root = state.root()?.fd();
+    let Ok(path) = diagnose::locate(root, program, search_path(&command.env), Path::new("/")) else { return Ok(None) };
+    let missing = diagnose::missing_libraries(root, &path);
+    let what = format!("{} needs {}", path.display(), missing.join(", "));
+    Ok((!missing.is_empty()).then(|| Error::new(&codes::MISSING_LIBRARIES, what)))
 }
 
 /// Runs the plan and execs. Never returns: a failure goes up, and the process ends.
@@ -72,6 +106,10 @@ fn carry_out(init: &Init<'_>) -> Result<State> {
 fn become_root(plan: &Plan) -> Result<()> {
     let doing = || "become root in the container".to_owned();
     if let Some((monotonic, boottime)) = plan.namespaces.time {
+        // Not with clone: the child of a clone with CLONE_NEWTIME is in the namespace at once, and its offsets are fixed then.
+        // After unshare the next exec enters it (Linux 5.19).
+        let new = CloneFlags::from_bits_retain(libc::CLONE_NEWTIME);
+        unshare(new).context(&codes::SETUP, || "make a time namespace".into())?;
         let text = format!("monotonic {monotonic} 0\nboottime {boottime} 0\n");
         std::fs::write("/proc/self/timens_offsets", text)
             .context(&codes::SETUP, || "set the clocks' offsets".into())?;
@@ -335,15 +373,15 @@ fn report(channel: &Channel, error: &Error) -> u8 {
 
 /// Execs the command, or starts it below rl's own reaper; what comes back is why not.
 fn start(init: &Init<'_>, state: &State) -> Error {
-    let process = &init.plan.process;
-    let mut env = process.env.clone();
-    if let (true, Some(account)) = (process.set_home, &state.account) {
+    let command = &init.plan.process;
+    let mut env = command.env.clone();
+    if let (true, Some(account)) = (command.set_home, &state.account) {
         env.push(format!("HOME={}", account.home));
     }
-    let launch = || explain(process, &env, execute(&process.args, &env));
-    if process.init {
+    let launch = || explain(command, &env, execute(&command.args, &env));
+    if command.init {
         // The container sees pid 1's command line: rl's own would show the host's paths and the values of -e.
-        crate::sys::process::hide_arguments("rl-init");
+        process::hide_arguments("rl-init");
         return match reaper::run(init.signals, || report(&init.channel, &launch())) {
             Ok(never) => match never {},
             Err(errno) => Error::new(&codes::SETUP, "start the command below rl's init").because(errno),
@@ -363,7 +401,7 @@ fn explain(process: &Process, env: &[String], errno: Errno) -> Error {
     };
     let cwd = nix::unistd::getcwd().unwrap_or_else(|_| PathBuf::from("/"));
     let command = process.args.first().map_or("", String::as_str);
-    diagnose::explain(root.as_fd(), command, search_path(env), &cwd.to_string_lossy(), errno).error()
+    diagnose::explain(root.as_fd(), command, search_path(env), &cwd, errno)
 }
 
 fn search_path(env: &[String]) -> &str {

@@ -21,11 +21,20 @@ use crate::sys::clone::{Child, Side, clone};
 use crate::sys::seccomp::Filter;
 use crate::sys::signal::Signals;
 
+/// How a run has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The command's own end.
+    pub exit: Exit,
+    /// What `rl` can say about it.
+    pub remark: Option<Error>,
+}
+
 /// Carries the plan out and waits for the container's end.
 ///
 /// # Errors
 /// What failed before exec, here or in the container's first process.
-pub fn run(plan: &Plan, filter: Option<&Filter>, container: &Container, dirs: &Dirs) -> Result<Exit> {
+pub fn run(plan: &Plan, filter: Option<&Filter>, container: &Container, dirs: &Dirs) -> Result<Ended> {
     prepare(&plan.host, &dirs.run)?;
     let signals = Signals::block().context(&codes::SETUP, || "block signals".into())?;
     let (channel, theirs) = Channel::pair().context(&codes::SETUP, || "make a socket pair".into())?;
@@ -56,7 +65,30 @@ pub fn run(plan: &Plan, filter: Option<&Filter>, container: &Container, dirs: &D
     if !plan.namespaces.pid {
         supervise::end_descendants();
     }
-    exit
+    let exit = exit?;
+    // A shell says 127 of a command that it has not found; so does the loader of a library.
+    let remark = if exit == Exit::Code(127) { examine(plan, &signals) } else { None };
+    Ok(Ended { exit, remark })
+}
+
+/// Looks for what the loader can't have found; best effort, because the container has had its say already.
+fn examine(plan: &Plan, signals: &Signals) -> Option<Error> {
+    let (channel, theirs) = Channel::pair().ok()?;
+    let child = match clone(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).ok()? {
+        Side::Parent(child) => child,
+        Side::Child => {
+            drop(channel);
+            init::examine(&Init { plan, channel: theirs, signals, filter: None })
+        }
+    };
+    drop(theirs);
+    let go = write_maps(&child, &plan.ids).is_ok() && channel.send_go().is_ok();
+    let report = if go { channel.next_report().ok() } else { None };
+    child.kill();
+    match report {
+        Some(Report::Failed(failure)) => Some(Error::from(failure)),
+        _ => None,
+    }
 }
 
 /// Waits until the command runs. A terminal is put into raw mode as soon as its master has come, so that nothing typed before
@@ -92,15 +124,14 @@ fn prepare(host: &HostPlan, run: &Path) -> Result<()> {
 }
 
 fn flags(namespaces: Namespaces) -> CloneFlags {
-    let Namespaces { uts, ipc, pid, network, cgroup, time } = namespaces;
+    // The time namespace is made by init.
+    let Namespaces { uts, ipc, pid, network, cgroup, time: _ } = namespaces;
     [
         (uts, CloneFlags::CLONE_NEWUTS),
         (ipc, CloneFlags::CLONE_NEWIPC),
         (pid, CloneFlags::CLONE_NEWPID),
         (network, CloneFlags::CLONE_NEWNET),
         (cgroup, CloneFlags::CLONE_NEWCGROUP),
-        // nix has no name for it (Linux 5.6).
-        (time.is_some(), CloneFlags::from_bits_retain(libc::CLONE_NEWTIME)),
     ]
     .into_iter()
     .filter_map(|(new, flag)| new.then_some(flag))

@@ -14,7 +14,8 @@ use oci_spec::runtime::{
 use subid::IdMap;
 
 use super::{
-    Extras, Facts, Identity, Ids, ImageConfig, RunSpec, SeccompChoice, Source, capabilities, files, mounts, seccomp,
+    Extras, Facts, Identity, Ids, ImageConfig, RunSpec, SeccompChoice, Source, UserNs, capabilities, files, mounts,
+    seccomp,
 };
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::ids as id_codes, catalog::state};
 
@@ -50,7 +51,7 @@ pub fn build(
     facts: &Facts,
 ) -> Result<(Spec, Extras)> {
     let extras = Extras {
-        user: run.user.clone().unwrap_or_else(|| image.user.clone()),
+        user: user(run, image, ids),
         group_add: run.group_add.clone(),
         init: run.init,
         seccomp: if run.privileged && run.seccomp == SeccompChoice::Default {
@@ -74,6 +75,13 @@ pub fn build(
         builder = builder.hostname(files::hostname(run, identity));
     }
     Ok((made(builder.build())?, extras))
+}
+
+/// `-u`, else with keep-id the caller, as podman has it, else the image's own.
+fn user(run: &RunSpec, image: &ImageConfig, ids: &Ids) -> String {
+    let kept = matches!(run.userns, UserNs::KeepId { .. })
+        .then(|| Some(format!("{}:{}", ids.uid.inside(0)?, ids.gid.inside(0)?)));
+    run.user.clone().or(kept.flatten()).unwrap_or_else(|| image.user.clone())
 }
 
 /// The same specification with its seccomp profile spelled out.

@@ -309,6 +309,8 @@ pub struct Extras {
 pub struct Facts {
     /// Whether /sys/fs/cgroup is the unified hierarchy.
     pub unified_cgroup: bool,
+    /// Whether the host has /dev/mqueue, which a container that shares the IPC namespace gets.
+    pub host_mqueue: bool,
     /// The host's /etc/resolv.conf, where the container shares its network.
     pub resolv_conf: String,
 }

@@ -15,7 +15,9 @@ pub(super) fn mounts(run: &RunSpec, ids: &Ids, identity: &Identity, facts: &Fact
     let tty = if ids.gid.outside(5).is_some() { ",gid=5" } else { "" };
     list.push(mount("devpts", "/dev/pts", &format!("nosuid,noexec,newinstance,ptmxmode=0666,mode=0620{tty}"))?);
     if run.share.ipc {
-        list.push(bind(Path::new("/dev/mqueue"), Path::new("/dev/mqueue"), "rbind,nosuid,noexec,nodev")?);
+        if facts.host_mqueue {
+            list.push(bind(Path::new("/dev/mqueue"), Path::new("/dev/mqueue"), "rbind,nosuid,noexec,nodev")?);
+        }
         list.push(bind(Path::new("/dev/shm"), Path::new("/dev/shm"), "rbind,nosuid,noexec,nodev")?);
     } else {
         list.push(mount("mqueue", "/dev/mqueue", "nosuid,noexec,nodev")?);

@@ -6,13 +6,18 @@ mod full_map {
     #[test]
     fn its_programs_work_as_root_and_as_others() {
         let rl = Rl::with_debian();
-        let script = "su - nobody -s /bin/sh -c id; stat -c %u:%g /etc/shadow; getcap /bin/ping || true; dpkg -l | wc -l";
+        let script =
+            "su - nobody -s /bin/sh -c id; stat -c %u:%g /etc/shadow; getcap /bin/ping || true; dpkg -l | wc -l";
         let out = rl.run(&["run", "--rm", "debian", "sh", "-c", script]).success();
         let lines: Vec<_> = out.stdout.lines().collect();
         assert!(lines[0].starts_with("uid=65534(nobody) gid=65534(nogroup)"), "{}", out.stdout);
         assert_eq!(lines[1], "0:42");
         assert!(lines[2].contains("cap_net_raw"), "{}", out.stdout);
-        assert!(lines.last().and_then(|count| count.parse::<u32>().ok()).is_some_and(|count| count > 50), "{}", out.stdout);
+        assert!(
+            lines.last().and_then(|count| count.parse::<u32>().ok()).is_some_and(|count| count > 50),
+            "{}",
+            out.stdout
+        );
     }
 
     #[test]
@@ -40,7 +45,8 @@ mod full_map {
     #[test]
     fn system_v_and_posix_queues_of_one_container_are_in_no_other() {
         let rl = Rl::with_debian();
-        let made = rl.run(&["run", "--rm", "debian", "sh", "-c", "ipcmk -Q >/dev/null; ipcs -q | grep -c 0x"]).success();
+        let made =
+            rl.run(&["run", "--rm", "debian", "sh", "-c", "ipcmk -Q >/dev/null; ipcs -q | grep -c 0x"]).success();
         assert_eq!(made.stdout, "1\n");
         let other = rl.run(&["run", "--rm", "debian", "sh", "-c", "ipcs -q | grep -c 0x || true"]).success();
         assert_eq!(other.stdout, "0\n");
@@ -49,7 +55,9 @@ mod full_map {
     #[test]
     fn users_and_groups_come_from_its_own_files() {
         let rl = Rl::with_debian();
-        let out = rl.run(&["run", "--rm", "-u", "games:tty", "--group-add", "audio", "debian", "sh", "-c", "id; echo $HOME"]).success();
+        let out = rl
+            .run(&["run", "--rm", "-u", "games:tty", "--group-add", "audio", "debian", "sh", "-c", "id; echo $HOME"])
+            .success();
         assert_eq!(out.stdout, "uid=5(games) gid=5(tty) groups=5(tty),29(audio)\n/usr/games\n");
         let _ = debian();
     }

@@ -70,6 +70,18 @@ mod everywhere {
     }
 
     #[test]
+    fn missing_shared_libraries_are_listed() {
+        let rl = Rl::new();
+        let root = rl.busybox_root();
+        let loader = std::fs::canonicalize("/lib64/ld-linux-x86-64.so.2").expect("a loader");
+        std::fs::create_dir(root.join("lib64")).expect("mkdir");
+        std::fs::copy(loader, root.join("lib64/ld-linux-x86-64.so.2")).expect("copy");
+        std::fs::copy("/bin/ls", root.join("bin/real-ls")).expect("copy");
+        let out = rl.run(&["run", "--rm", "--rootfs", &root.to_string_lossy(), "real-ls"]).fails_with(127);
+        assert!(out.stderr.contains("RL0507") && out.stderr.contains("libc.so.6"), "{}", out.stderr);
+    }
+
+    #[test]
     fn not_executable_a_directory_and_noexec() {
         let case = Case::new();
         case.file("plain", b"#!/bin/sh\n", 0o644).fails(&[], "/plain", 126, &["not executable"]);

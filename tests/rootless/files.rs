@@ -7,8 +7,10 @@ mod everywhere {
     fn the_devices_and_links_of_dev_are_there_and_nothing_else() {
         let out = Rl::new().run(&["run", "--rm", "busybox", "ls", "/dev"]).success();
         let names: Vec<_> = out.stdout.split_whitespace().collect();
-        let expected =
-            ["core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty", "urandom", "zero"];
+        let expected = [
+            "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty",
+            "urandom", "zero",
+        ];
         assert_eq!(names, expected);
     }
 
@@ -46,7 +48,8 @@ mod everywhere {
     fn a_missing_source_is_named_and_not_made() {
         let rl = Rl::new();
         let missing = rl.dir("x").join("missing");
-        let out = rl.run(&["run", "--rm", "-v", &format!("{}:/v", missing.display()), "busybox", "true"]).fails_with(125);
+        let out =
+            rl.run(&["run", "--rm", "-v", &format!("{}:/v", missing.display()), "busybox", "true"]).fails_with(125);
         assert!(out.stderr.contains(&*missing.to_string_lossy()), "{}", out.stderr);
         assert!(!missing.exists());
     }
@@ -54,7 +57,8 @@ mod everywhere {
     #[test]
     fn a_tmpfs_has_its_size_and_mode() {
         let script = "stat -c %a /t; df -k /t | tail -1 | awk '{print $2}'";
-        let out = Rl::new().run(&["run", "--rm", "--tmpfs", "/t:size=4m,mode=0700", "busybox", "sh", "-c", script]).success();
+        let out =
+            Rl::new().run(&["run", "--rm", "--tmpfs", "/t:size=4m,mode=0700", "busybox", "sh", "-c", script]).success();
         assert_eq!(out.stdout, "700\n4096\n");
     }
 
@@ -87,8 +91,14 @@ mod everywhere {
     fn links_in_place_of_mount_targets_lead_nowhere_on_the_host() {
         let rl = Rl::new();
         let canary = rl.canary();
-        for path in ["dev", "dev/pts", "proc", "sys", "etc/resolv.conf", "etc/hosts", "run", "work", "tmpfs", "volume"] {
-            for link in [canary.path().to_string_lossy().into_owned(), "../../../../../..".into(), "/nowhere".into(), "/proc/self/root".into()] {
+        for path in ["dev", "dev/pts", "proc", "sys", "etc/resolv.conf", "etc/hosts", "run", "work", "tmpfs", "volume"]
+        {
+            for link in [
+                canary.path().to_string_lossy().into_owned(),
+                "../../../../../..".into(),
+                "/nowhere".into(),
+                "/proc/self/root".into(),
+            ] {
                 let root = rl.busybox_root();
                 replace_by_link(&root.join(path), &link);
                 let at = root.to_string_lossy().into_owned();

@@ -97,7 +97,10 @@ mod everywhere {
     #[test]
     fn a_name_is_taken_once_and_free_again() {
         let rl = Rl::new();
-        let mut first = rl.command(&["run", "--rm", "-i", "--name", "one", "busybox", "sh", "-c", "echo ready; cat"]).piped_stdin().spawn();
+        let mut first = rl
+            .command(&["run", "--rm", "-i", "--name", "one", "busybox", "sh", "-c", "echo ready; cat"])
+            .piped_stdin()
+            .spawn();
         first.wait_for_line("ready");
         let out = rl.run(&["run", "--rm", "--name", "one", "busybox", "true"]).fails_with(125);
         assert!(out.stderr.contains("RL0803"), "{}", out.stderr);
@@ -123,7 +126,12 @@ mod full_map {
         rl.run(&["run", "--rm", "busybox", "true"]).success();
         let state = std::fs::read_to_string(rl.runroot().join("holder/state"));
         let Ok(state) = state else { return };
-        let pid: i32 = state.split("\"pid\":").nth(1).and_then(|rest| rest.split(',').next()).and_then(|n| n.parse().ok()).expect("pid");
+        let pid: i32 = state
+            .split("\"pid\":")
+            .nth(1)
+            .and_then(|rest| rest.split(',').next())
+            .and_then(|n| n.parse().ok())
+            .expect("pid");
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).expect("kill");
         let out = rl.run(&["run", "--rm", "busybox", "cat", "/proc/self/uid_map"]).success();
         assert!(out.stdout.lines().count() >= 2, "{}", out.stdout);

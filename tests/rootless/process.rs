@@ -18,7 +18,8 @@ mod everywhere {
     #[test]
     fn the_environment_is_the_images_and_what_was_asked_for() {
         let rl = Rl::new();
-        let out = rl.command(&["run", "--rm", "-e", "A=1", "-e", "PASSED", "-e", "MISSING", "busybox", "env"])
+        let out = rl
+            .command(&["run", "--rm", "-e", "A=1", "-e", "PASSED", "-e", "MISSING", "busybox", "env"])
             .env("PASSED", "two words")
             .env("SECRET", "of the host")
             .output()
@@ -32,7 +33,10 @@ mod everywhere {
     fn without_i_stdin_is_empty_and_with_it_it_is_the_callers() {
         let rl = Rl::new();
         assert_eq!(rl.command(&["run", "--rm", "busybox", "cat"]).stdin("hello").output().success().stdout, "");
-        assert_eq!(rl.command(&["run", "--rm", "-i", "busybox", "cat"]).stdin("hello").output().success().stdout, "hello");
+        assert_eq!(
+            rl.command(&["run", "--rm", "-i", "busybox", "cat"]).stdin("hello").output().success().stdout,
+            "hello"
+        );
     }
 
     #[test]
@@ -62,9 +66,14 @@ mod everywhere {
     #[test]
     fn limits_and_umask_are_set() {
         let rl = Rl::new();
-        let out = rl.run(&["run", "--rm", "--ulimit", "nofile=100:200", "busybox", "sh", "-c", "ulimit -n; ulimit -Hn; umask"]).success();
+        let out = rl
+            .run(&["run", "--rm", "--ulimit", "nofile=100:200", "busybox", "sh", "-c", "ulimit -n; ulimit -Hn; umask"])
+            .success();
         assert_eq!(out.stdout, "100\n200\n0022\n");
-        assert_eq!(rl.run(&["run", "--rm", "--umask", "0077", "busybox", "sh", "-c", "umask"]).success().stdout, "0077\n");
+        assert_eq!(
+            rl.run(&["run", "--rm", "--umask", "0077", "busybox", "sh", "-c", "umask"]).success().stdout,
+            "0077\n"
+        );
     }
 
     #[test]

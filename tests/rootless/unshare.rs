@@ -35,7 +35,8 @@ mod full_map {
         let rl = Rl::new();
         let dir = rl.dir("d");
         let volume = format!("{}:/v", dir.display());
-        let script = "mkdir /v/private && echo secret >/v/private/file && chown -R 1000:1000 /v/private && chmod 700 /v/private";
+        let script =
+            "mkdir /v/private && echo secret >/v/private/file && chown -R 1000:1000 /v/private && chmod 700 /v/private";
         rl.run(&["run", "--rm", "-v", &volume, "busybox", "sh", "-c", script]).success();
         let private = dir.join("private").to_string_lossy().into_owned();
         assert_eq!(rl.run(&["unshare", "cat", &format!("{private}/file")]).success().stdout, "secret\n");

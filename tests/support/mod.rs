@@ -61,7 +61,8 @@ impl Rl {
         let home = tempfile::Builder::new().prefix("rl-").tempdir().expect("a home").keep();
         for dir in ["data", "run", "home"] {
             std::fs::create_dir(home.join(dir)).expect("mkdir");
-            std::fs::set_permissions(home.join(dir), std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("chmod");
+            std::fs::set_permissions(home.join(dir), std::os::unix::fs::PermissionsExt::from_mode(0o700))
+                .expect("chmod");
         }
         Self { home }
     }
@@ -123,7 +124,8 @@ impl Rl {
     /// A shell script in which `rl` finds this home through its environment.
     pub fn shell(&self, script: &str) -> Output {
         let mut command = Command::new("bash");
-        let prefix = format!("{} --root {} --runroot {}", binary().display(), self.root().display(), self.runroot().display());
+        let prefix =
+            format!("{} --root {} --runroot {}", binary().display(), self.root().display(), self.runroot().display());
         command.arg("-c").arg(script.replace(&binary().display().to_string(), &prefix));
         command.env("HOME", self.home.join("home"));
         Line::new(command, script.to_owned()).output()
@@ -132,7 +134,13 @@ impl Rl {
     /// A busybox root file system as a directory; a new one each time.
     pub fn busybox_root(&self) -> PathBuf {
         let root = tempfile::Builder::new().prefix("root-").tempdir_in(&self.home).expect("a directory").keep();
-        let status = Command::new("tar").arg("-xf").arg(archive("busybox.tar")).arg("-C").arg(&root).arg("--no-same-owner").status();
+        let status = Command::new("tar")
+            .arg("-xf")
+            .arg(archive("busybox.tar"))
+            .arg("-C")
+            .arg(&root)
+            .arg("--no-same-owner")
+            .status();
         assert!(status.expect("tar").success());
         root
     }
@@ -171,7 +179,12 @@ fn shared_store(archives: &[&str]) -> PathBuf {
         let image = name.split('.').next().unwrap_or(name);
         // Named for the archive's time and length too: a new archive is imported again.
         let meta = std::fs::metadata(&file).expect("metadata");
-        let stamp = format!("{:?} {} {:?}", meta.modified().expect("mtime"), meta.len(), std::fs::metadata(binary()).and_then(|m| m.modified()));
+        let stamp = format!(
+            "{:?} {} {:?}",
+            meta.modified().expect("mtime"),
+            meta.len(),
+            std::fs::metadata(binary()).and_then(|m| m.modified())
+        );
         let mark = store.join(format!("{image}.imported"));
         if std::fs::read_to_string(&mark).is_ok_and(|have| have == stamp) {
             continue;

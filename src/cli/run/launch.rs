@@ -59,7 +59,11 @@ fn start(
     if !run.remove {
         container.keep(&plan.process.args)?;
     }
-    Ok(parent::run(&plan, filter.as_ref(), container, &host.dirs)?.status())
+    let ended = parent::run(&plan, filter.as_ref(), container, &host.dirs)?;
+    if let Some(remark) = ended.remark {
+        eprintln!("rl: {remark}");
+    }
+    Ok(ended.exit.status())
 }
 
 /// `--plan`: starts nothing and makes nothing.
@@ -111,7 +115,8 @@ fn facts(run: &RunSpec) -> Facts {
         .is_ok_and(|stat| stat.filesystem_type() == nix::sys::statfs::CGROUP2_SUPER_MAGIC);
     let resolv_conf =
         if run.share.network { std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default() } else { String::new() };
-    Facts { unified_cgroup: unified, resolv_conf }
+    let host_mqueue = run.share.ipc && Path::new("/dev/mqueue").is_dir();
+    Facts { unified_cgroup: unified, host_mqueue, resolv_conf }
 }
 
 /// What lies below the container's writable directory.

@@ -76,13 +76,23 @@ fn flag(matches: &ArgMatches, name: &str) -> bool {
 fn words(matches: &ArgMatches) -> Result<(Source, Vec<String>)> {
     let mut words = matches.get_many::<OsString>("words").into_iter().flatten();
     let text = |word: &OsString| {
-        let bad = || Error::new(&command_line::USAGE, format!("{word:?} is not UTF-8, which a container's specification must be"));
+        let bad = || {
+            Error::new(
+                &command_line::USAGE,
+                format!("{word:?} is not UTF-8, which a container's specification must be"),
+            )
+        };
         word.to_str().map(str::to_owned).ok_or_else(bad)
     };
     let rootfs = flag(matches, "rootfs");
     let Some(first) = words.next() else {
-        let (what, fix) = if rootfs { ("a directory", "rl run --rootfs DIR COMMAND") } else { ("an image", "rl run IMAGE COMMAND, for example: rl run --rm -it busybox") };
-        return Err(Error::new(&command_line::USAGE, format!("rl run needs {what}")).fix(format!("Type: {fix}. See: rl run --help")));
+        let (what, fix) = if rootfs {
+            ("a directory", "rl run --rootfs DIR COMMAND")
+        } else {
+            ("an image", "rl run IMAGE COMMAND, for example: rl run --rm -it busybox")
+        };
+        return Err(Error::new(&command_line::USAGE, format!("rl run needs {what}"))
+            .fix(format!("Type: {fix}. See: rl run --help")));
     };
     let first = text(first)?;
     let source = if rootfs { directory(&first)? } else { Source::Image(first) };
@@ -106,8 +116,11 @@ fn directory(word: &str) -> Result<Source> {
 fn check_pull(matches: &ArgMatches) -> Result<()> {
     match one(matches, "pull") {
         None | Some("missing" | "never" | "newer" | "true" | "false") => Ok(()),
-        Some("always") => Err(Error::new(&command_line::USAGE, "--pull=always: images come from rl import; there is no registry to ask")
-            .fix("Leave --pull out, or import the image again.")),
+        Some("always") => Err(Error::new(
+            &command_line::USAGE,
+            "--pull=always: images come from rl import; there is no registry to ask",
+        )
+        .fix("Leave --pull out, or import the image again.")),
         Some(other) => Err(wrong("pull", other, "missing, never, newer or always")),
     }
 }
@@ -115,7 +128,8 @@ fn check_pull(matches: &ArgMatches) -> Result<()> {
 /// A string is one word, as in docker; a JSON array has several; an empty string removes the image's own.
 fn entrypoint(word: &str) -> Result<Vec<String>> {
     if word.starts_with('[') {
-        return serde_json::from_str(word).context(&command_line::USAGE, || format!("understand --entrypoint {word} as a JSON array of strings"));
+        return serde_json::from_str(word)
+            .context(&command_line::USAGE, || format!("understand --entrypoint {word} as a JSON array of strings"));
     }
     Ok(if word.is_empty() { Vec::new() } else { vec![word.to_owned()] })
 }
@@ -144,7 +158,8 @@ struct Security {
 }
 
 fn security(matches: &ArgMatches) -> Result<Security> {
-    let mut security = Security { seccomp: SeccompChoice::Default, no_new_privileges: false, mask: Vec::new(), unmask: Vec::new() };
+    let mut security =
+        Security { seccomp: SeccompChoice::Default, no_new_privileges: false, mask: Vec::new(), unmask: Vec::new() };
     for word in all(matches, "security-opt") {
         // docker also takes `name:value`.
         let (key, value) = word.split_once(['=', ':']).unwrap_or((&word, ""));
@@ -159,7 +174,11 @@ fn security(matches: &ArgMatches) -> Result<Security> {
             // An unprivileged user can't change labels or profiles; asking for none is what happens anyway.
             ("label" | "apparmor", "disable" | "unconfined") => {}
             _ => {
-                return Err(wrong("security-opt", &word, "seccomp=FILE|unconfined, no-new-privileges, mask=PATH or unmask=PATH"));
+                return Err(wrong(
+                    "security-opt",
+                    &word,
+                    "seccomp=FILE|unconfined, no-new-privileges, mask=PATH or unmask=PATH",
+                ));
             }
         }
     }
@@ -167,7 +186,8 @@ fn security(matches: &ArgMatches) -> Result<Security> {
 }
 
 fn profile(file: &str) -> Result<seccomp::Profile> {
-    let text = std::fs::read_to_string(file).context(&command_line::INPUT_FILE, || format!("read the seccomp profile {file:?}"))?;
+    let text = std::fs::read_to_string(file)
+        .context(&command_line::INPUT_FILE, || format!("read the seccomp profile {file:?}"))?;
     seccomp::parse(&text, seccomp::Machine { arch: std::env::consts::ARCH, kernel: kernel::version() })
 }
 
@@ -184,7 +204,10 @@ fn share(matches: &ArgMatches) -> Result<Share> {
     };
     let share = Share { pid: host("pid")?, ipc: host("ipc")?, uts: host("uts")?, network, cgroup: host("cgroupns")? };
     if share.uts && one(matches, "hostname").is_some() {
-        return Err(Error::new(&command_line::CONFLICT, "--hostname and --uts=host: the host's name can't be changed from a container"));
+        return Err(Error::new(
+            &command_line::CONFLICT,
+            "--hostname and --uts=host: the host's name can't be changed from a container",
+        ));
     }
     Ok(share)
 }
@@ -195,9 +218,14 @@ fn userns(matches: &ArgMatches) -> Result<UserNs> {
     match (one(matches, "userns"), uid.is_empty() && gid.is_empty()) {
         (None, true) => Ok(UserNs::Default),
         (Some(mode), true) => ids::parse_userns(mode),
-        (Some(mode), false) => Err(Error::new(&command_line::CONFLICT, format!("--userns={mode} with --uidmap or --gidmap"))),
+        (Some(mode), false) => {
+            Err(Error::new(&command_line::CONFLICT, format!("--userns={mode} with --uidmap or --gidmap")))
+        }
         // As podman: one kind alone stands for both.
-        (None, false) => Ok(UserNs::Custom { uid: if uid.is_empty() { gid.clone() } else { uid.clone() }, gid: if gid.is_empty() { uid } else { gid } }),
+        (None, false) => Ok(UserNs::Custom {
+            uid: if uid.is_empty() { gid.clone() } else { uid.clone() },
+            gid: if gid.is_empty() { uid } else { gid },
+        }),
     }
 }
 

@@ -7,6 +7,30 @@ entries! {
     COMMAND_NOT_FOUND = 501, exit 127, "command not found",
         why "The command has no slash and is in no directory of the container's PATH.",
         fix "Check its name, or give its full path inside the container.";
+    /// The file of a command is not there.
+    FILE_MISSING = 502, exit 127, "no such file in the container",
+        why "The command was given with a slash, and there is no file of that path in the container.",
+        fix "Check the path, and whether a volume covers it.";
+    /// A dynamic program's loader is not in the image.
+    ELF_INTERPRETER = 503, exit 127, "the program's loader is missing",
+        why "A dynamic program names the loader that starts it (its ELF interpreter), and the image has no such file. execve says only 'No such file or directory'.",
+        fix "Use an image with that loader, or a static program.";
+    /// A script's interpreter is not in the image.
+    SCRIPT_INTERPRETER = 504, exit 127, "the script's interpreter is missing",
+        why "The first line of the script names a program behind #! that is not in the image, or whose name ends with a carriage return. execve says only 'No such file or directory'.",
+        fix "Install the interpreter in the image, or correct the script's first line.";
+    /// A program for another machine.
+    WRONG_ARCHITECTURE = 505, exit 126, "a program for another architecture",
+        why "The program was built for another processor than this machine has, and no emulator is registered for it. execve says only 'Exec format error'.",
+        fix "Use an image for this machine's architecture.";
+    /// The file is there but can't be executed.
+    NOT_EXECUTABLE = 506, exit 126, "cannot execute the command",
+        why "The file has no execute permission, is a directory, lies on a mount with noexec, or is neither an ELF program nor a script.",
+        fix "The message says which of these it is.";
+    /// The loader could not find libraries.
+    MISSING_LIBRARIES = 507, exit 127, "shared libraries are missing",
+        why "The program was started, but its loader found no file for these libraries in the image.",
+        fix "Install the packages that have them in the image.";
     /// A step of the process's set-up failed.
     SETUP = 510, exit 125, "cannot set up the container's process",
         why "A step between clone and exec was refused by the kernel.",
