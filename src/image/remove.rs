@@ -131,7 +131,7 @@ mod tests {
         std::fs::create_dir_all(tree.join("closed")).expect("mkdir");
         std::fs::write(&outside, "stays").expect("write");
         std::fs::write(tree.join("closed/file"), "").expect("write");
-        std::fs::set_permissions(tree.join("closed"), PermissionsExt::from_mode(0)).expect("chmod");
+        std::fs::set_permissions(tree.join("closed"), PermissionsExt::from_mode(0o000)).expect("chmod");
         std::os::unix::fs::symlink("../outside", tree.join("link")).expect("link");
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
         let mut at = openat(AT_FDCWD, &tree, flags, Mode::empty()).expect("open");

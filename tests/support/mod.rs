@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub use canary::Canary;
-pub use command::{Line, Output, Running};
+pub use command::{Line, Output};
 
 /// One user's world, deleted in the end with whatever subordinate ids own in it.
 pub struct Rl {

@@ -1,4 +1,4 @@
-//! What must hold for a plain process under supervision and for a container alike.
+//! What must hold for a container with a terminal, and for the terminal around it.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -12,16 +12,11 @@ use crate::Program;
 use crate::processes::{Watched, child, children};
 use crate::tmux::Terminal;
 
-/// Declares each scenario as a test of both programs.
+/// Declares each scenario as a test.
 macro_rules! scenarios {
     ($($name:ident),* $(,)?) => {
-        mod supervised {
-            $(#[test] fn $name() { super::$name(crate::Program::Supervised); })*
-        }
-        mod rl {
-            $(#[test] fn $name() {
-                if crate::Program::Rl.available() { super::$name(crate::Program::Rl); }
-            })*
+        mod everywhere {
+            $(#[test] fn $name() { super::$name(&crate::Program::start()); })*
         }
     };
 }
@@ -45,7 +40,7 @@ scenarios! {
     the_callers_terminal_being_closed_ends_a_shell,
 }
 
-fn a_shell_has_line_editing_job_control_and_a_terminal(program: Program) {
+fn a_shell_has_line_editing_job_control_and_a_terminal(program: &Program) {
     let mut terminal = Terminal::start();
     terminal.line(&program.line("-it", "sh"));
     terminal.wait_for("inner> ");
@@ -87,7 +82,7 @@ fn a_shell_has_line_editing_job_control_and_a_terminal(program: Program) {
     assert!(!transcript.contains("job control turned off"), "{transcript}");
 }
 
-fn the_size_is_the_callers_and_follows_it(program: Program) {
+fn the_size_is_the_callers_and_follows_it(program: &Program) {
     let mut terminal = Terminal::start();
     let script = r#"'trap "stty size" WINCH; stty size; while :; do sleep 1 & wait; done'"#;
     terminal.line(&program.line("-it", &format!("sh -c {script}")));
@@ -97,7 +92,7 @@ fn the_size_is_the_callers_and_follows_it(program: Program) {
 }
 
 /// A shell inside and the modes from before it.
-fn inside(program: Program) -> (Terminal, String) {
+fn inside(program: &Program) -> (Terminal, String) {
     let mut terminal = Terminal::start();
     let before = terminal.modes();
     terminal.line(&program.line("-it", "sh"));
@@ -105,7 +100,7 @@ fn inside(program: Program) -> (Terminal, String) {
     (terminal, before)
 }
 
-fn the_terminal_is_sane_after_rl_is_killed(program: Program) {
+fn the_terminal_is_sane_after_rl_is_killed(program: &Program) {
     let (mut terminal, before) = inside(program);
     let rl = child(terminal.shell(), "");
     let guard = Watched::open(child(rl, "rl-terminal"));
@@ -115,7 +110,7 @@ fn the_terminal_is_sane_after_rl_is_killed(program: Program) {
     assert_eq!(terminal.modes(), before);
 }
 
-fn the_terminal_is_sane_after_the_containers_init_is_killed(program: Program) {
+fn the_terminal_is_sane_after_the_containers_init_is_killed(program: &Program) {
     let (mut terminal, before) = inside(program);
     let rl = child(terminal.shell(), "");
     let guard = Watched::open(child(rl, "rl-terminal"));
@@ -135,7 +130,7 @@ fn inner_shell(rl: Pid) -> Pid {
     shell.unwrap_or_else(|| panic!("no shell below {rl}: {all:?}")).0
 }
 
-fn sigterm_is_forwarded_and_the_terminal_is_sane_after_it(program: Program) {
+fn sigterm_is_forwarded_and_the_terminal_is_sane_after_it(program: &Program) {
     let mut terminal = Terminal::start();
     let before = terminal.modes();
     let script = r#"'trap "exit 5" TERM; echo rea""dy; while :; do sleep 1 & wait; done'"#;
@@ -148,7 +143,7 @@ fn sigterm_is_forwarded_and_the_terminal_is_sane_after_it(program: Program) {
     assert_eq!(terminal.modes(), before);
 }
 
-fn the_callers_descriptors_stay_blocking(program: Program) {
+fn the_callers_descriptors_stay_blocking(program: &Program) {
     let (terminal, _) = inside(program);
     for fd in 0..3 {
         let path = format!("/proc/{}/fdinfo/{fd}", terminal.shell());
@@ -159,7 +154,7 @@ fn the_callers_descriptors_stay_blocking(program: Program) {
     }
 }
 
-fn started_in_the_background_it_stops_and_comes_back_with_fg(program: Program) {
+fn started_in_the_background_it_stops_and_comes_back_with_fg(program: &Program) {
     let mut terminal = Terminal::start();
     let before = terminal.modes();
     // A plain wait returns when no job is running any more, so when this one has stopped.
@@ -176,7 +171,7 @@ fn started_in_the_background_it_stops_and_comes_back_with_fg(program: Program) {
     assert_eq!(terminal.modes(), before);
 }
 
-fn killed_in_the_background_it_ends(program: Program) {
+fn killed_in_the_background_it_ends(program: &Program) {
     let mut terminal = Terminal::start();
     // With --init, because cat as pid 1 would ignore the signal.
     terminal.line(&format!("{} & wait; echo sto''pped", program.line("-it --init", "cat")));
@@ -191,7 +186,7 @@ fn killed_in_the_background_it_ends(program: Program) {
     terminal.wait_for("st=143.");
 }
 
-fn without_a_terminal_of_its_own_ctrl_z_stops_and_fg_continues_it(program: Program) {
+fn without_a_terminal_of_its_own_ctrl_z_stops_and_fg_continues_it(program: &Program) {
     let mut terminal = Terminal::start();
     let script = r#"'trap "echo con""tinued; exit 3" CONT; echo rea""dy; while :; do sleep 1 & wait; done'"#;
     terminal.line(&program.line("", &format!("sh -c {script}")));
@@ -206,14 +201,14 @@ fn without_a_terminal_of_its_own_ctrl_z_stops_and_fg_continues_it(program: Progr
     terminal.wait_for("st=3.");
 }
 
-fn big_output_is_passed_on_whole(program: Program) {
+fn big_output_is_passed_on_whole(program: &Program) {
     let output = program.command("-t", "seq 1 200000").stdin(Stdio::null()).output().expect("run");
     assert!(output.status.success(), "{output:?}");
     let expected: String = (1..=200_000).map(|number| format!("{number}\r\n")).collect();
     assert!(output.stdout == expected.as_bytes(), "{} bytes of {}", output.stdout.len(), expected.len());
 }
 
-fn output_that_nobody_has_read_yet_survives_the_end_of_the_container(program: Program) {
+fn output_that_nobody_has_read_yet_survives_the_end_of_the_container(program: &Program) {
     // 9 kB, of which the pipe takes a page and rl another: the rest waits in the container's terminal.
     let (from, to) = nix::unistd::pipe2(OFlag::O_CLOEXEC).expect("pipe");
     fcntl(&to, FcntlArg::F_SETPIPE_SZ(4096)).expect("size");
@@ -234,7 +229,7 @@ fn output_that_nobody_has_read_yet_survives_the_end_of_the_container(program: Pr
     assert!(output == expected.as_bytes(), "{} bytes of {}", output.len(), expected.len());
 }
 
-fn the_end_of_piped_input_is_the_end_of_the_terminals_input(program: Program) {
+fn the_end_of_piped_input_is_the_end_of_the_terminals_input(program: &Program) {
     // With and without a newline at the end: cat sees the end only between lines.
     for text in ["whole\n", "part"] {
         let mut run = program.command("-it", "cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("run");
@@ -246,7 +241,7 @@ fn the_end_of_piped_input_is_the_end_of_the_terminals_input(program: Program) {
     }
 }
 
-fn a_reader_that_goes_away_hangs_the_terminal_up(program: Program) {
+fn a_reader_that_goes_away_hangs_the_terminal_up(program: &Program) {
     let mut run = program.command("-t", "sh -c 'trap \"exit 9\" HUP; while :; do echo y; done'");
     let mut run = run.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("run");
     let mut stdout = run.stdout.take().expect("stdout");
@@ -255,7 +250,7 @@ fn a_reader_that_goes_away_hangs_the_terminal_up(program: Program) {
     assert_eq!(run.wait().expect("wait").code(), Some(9));
 }
 
-fn init_reaps_orphans_and_gives_the_commands_status(program: Program) {
+fn init_reaps_orphans_and_gives_the_commands_status(program: &Program) {
     // Ten orphans; when all of them have been reaped the shell is the reaper's only child.
     let script = r#"
         for n in 1 2 3 4 5 6 7 8 9 10; do (true &); done
@@ -271,7 +266,7 @@ fn init_reaps_orphans_and_gives_the_commands_status(program: Program) {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "children=1.\n");
 }
 
-fn init_forwards_signals(program: Program) {
+fn init_forwards_signals(program: &Program) {
     let script = "trap \"exit 6\" USR1; echo ready; while :; do sleep 1 & wait; done";
     let mut run = program.command("--init", &format!("sh -c '{script}'"));
     let mut run = run.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("run");
@@ -281,7 +276,7 @@ fn init_forwards_signals(program: Program) {
     assert_eq!(run.wait().expect("wait").code(), Some(6));
 }
 
-fn the_callers_terminal_being_closed_ends_a_shell(program: Program) {
+fn the_callers_terminal_being_closed_ends_a_shell(program: &Program) {
     let (terminal, _) = inside(program);
     let rl = child(terminal.shell(), "");
     let (rl, guard) = (Watched::open(rl), Watched::open(child(rl, "rl-terminal")));

@@ -126,7 +126,7 @@ fn mount(word: &str) -> Result<Volume> {
         ("bind", None) => Err(wrong("mount", word, "a src=")),
         ("tmpfs", None) => {
             let words = [(bind.read_only, "ro"), (bind.noexec, "noexec")];
-            options.extend(words.iter().filter_map(|(on, word)| on.then(|| (*word).to_owned())));
+            options.extend(words.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned()));
             Ok(Volume::Tmpfs { target: to, options })
         }
         ("tmpfs", Some(_)) => Err(wrong("mount", word, "no src= for a tmpfs")),
