@@ -9,6 +9,8 @@ mod archive;
 mod compression;
 mod import;
 mod name;
+mod number;
+mod pax;
 mod remove;
 mod sparse;
 mod store;
