@@ -41,6 +41,7 @@ const LARGEST_FILE: u64 = 16 << 40;
 /// Bytes that the names of directories may take, with what it costs to keep one until the end: some 600,000 directories.
 const MOST_DIRECTORY_BYTES: usize = 64 << 20;
 const DIRECTORY_COST: usize = 72;
+const NO_TARGET: &str = "a hard link to a directory, or to nothing";
 
 /// What was made.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -208,11 +209,13 @@ impl Applier {
             return refused("a hard link to itself");
         }
         let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let from = open_beneath(self.tree.root(), directory, OFlag::O_PATH | OFlag::O_DIRECTORY)
-            .map_err(call("open the directory of the link's target"))?;
+        let from = match open_beneath(self.tree.root(), directory, OFlag::O_PATH | OFlag::O_DIRECTORY) {
+            Err(Errno::ENOENT) => return refused(NO_TARGET),
+            opened => opened.map_err(call("open the directory of the link's target"))?,
+        };
         let there = look(from.as_fd(), name).map_err(call("examine the link's target"))?;
         if there.as_ref().is_none_or(is_directory) {
-            return refused("a hard link to a directory, or to nothing");
+            return refused(NO_TARGET);
         }
         // Without AT_SYMLINK_FOLLOW: a link to a symbolic link is one to that link itself.
         self.make(path, "make the hard link", |parent, own| linkat(&from, name, parent, own, AtFlags::empty()))
