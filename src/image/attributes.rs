@@ -31,13 +31,13 @@ pub(super) fn time((seconds, nanos): (i64, u32)) -> TimeSpec {
 
 /// An empty name means the descriptor itself.
 pub(super) fn set_owner(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry, squash: bool) -> Result<(), Trouble> {
-    if squash {
-        return Ok(());
-    }
     let id = |id: u64| u32::try_from(id).ok().filter(|id| *id != u32::MAX);
     let (Some(uid), Some(gid)) = (id(entry.uid), id(entry.gid)) else {
         return refused(&format!("its owner {}:{} is no possible id", entry.uid, entry.gid));
     };
+    if squash {
+        return Ok(());
+    }
     let flags = AtFlags::AT_SYMLINK_NOFOLLOW | AtFlags::AT_EMPTY_PATH;
     fchownat(parent, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), flags).map_err(call(SET_OWNER))
 }
