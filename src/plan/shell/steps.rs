@@ -39,7 +39,7 @@ env -i{words} setpriv {rights} sh -c '
 	exec \"$@\"' sh {cwd}{args}{stdin} &
 first=$!
 # Should a step below fail, pid 1 must not wait for ever.
-trap 'kill -KILL $first 2>/dev/null' EXIT
+trap 'kill -KILL $first 2>/dev/null || :' EXIT
 
 ",
         cwd = quote(&cwd),
