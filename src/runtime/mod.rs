@@ -15,6 +15,7 @@ mod mounts;
 pub mod parent;
 mod procfs;
 pub mod reaper;
+mod refusal;
 pub mod seccomp;
 pub mod supervise;
 pub mod unshare;
