@@ -17,6 +17,7 @@ mod procfs;
 pub mod reaper;
 mod refusal;
 pub mod seccomp;
+pub mod shifted;
 pub mod supervise;
 pub mod unshare;
 mod user;
