@@ -3,7 +3,7 @@
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{Globals, Verb, in_namespace};
-use crate::error::Result;
+use crate::error::{Result, catalog::image};
 use crate::image::Store;
 
 /// The verb.
@@ -25,8 +25,11 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let mut status = 0;
     for image in matches.get_many::<String>("image").into_iter().flatten() {
         match store.remove(image) {
-            Ok(names) => names.iter().for_each(|name| println!("Untagged: {name}")),
-            Err(_) if matches.get_flag("force") => {}
+            Ok(removed) => {
+                removed.names.iter().for_each(|name| println!("Untagged: {name}"));
+                removed.id.iter().for_each(|id| println!("Deleted: sha256:{id}"));
+            }
+            Err(error) if matches.get_flag("force") && *error.entry() == image::IMAGE_NOT_FOUND => {}
             Err(error) => {
                 eprintln!("rl: {error}");
                 status = 1;

@@ -2,13 +2,15 @@
 //!
 //! Owns framing: which bytes are headers, extensions (pax, GNU long names) and data. The fields of a header are read with the tar
 //! crate; framing is ours because parsers that disagree about it are an attack (CVE-2025-62518), and because every extension
-//! has a bound here. Verdicts: a pax size beside a different header size, pax beside GNU long names for the same thing, a
-//! negative number, bytes behind the end, and a missing end are refused. The surprise: `size` of a sparse file is not the number
-//! of bytes that follow; `stored` is.
+//! has a bound here. Refused: a pax size beside a different header size, pax beside GNU long names for the same thing, two
+//! extension headers of a kind for one entry, data behind an entry that has none, a negative size or owner, a global pax header
+//! that means more than a comment, bytes behind the end, a missing end. One zero block is an end, as for GNU tar. The surprise:
+//! `size` of a sparse file is not the number of bytes that follow; `stored` is.
 
 use std::io::{self, Read};
 
 use super::sparse::{self, Piece};
+use super::{number, pax};
 
 const BLOCK: usize = 512;
 /// Linux's PATH_MAX, with the terminating zero.
@@ -80,6 +82,12 @@ struct PaxSparse {
     numbers: Vec<u64>,
 }
 
+impl PaxSparse {
+    fn any(&self) -> bool {
+        self.major.is_some() || self.map.is_some() || !self.numbers.is_empty()
+    }
+}
+
 fn refuse<T>(why: impl Into<String>) -> io::Result<T> {
     Err(io::Error::new(io::ErrorKind::InvalidData, why.into()))
 }
@@ -97,23 +105,29 @@ impl<R: Read> Archive<R> {
     pub(super) fn next(&mut self) -> io::Result<Option<Entry>> {
         self.skip_data()?;
         let mut extensions = Extensions::default();
-        let mut extended = false;
+        let mut seen = Vec::new();
         loop {
             let Some(block) = self.block()? else { return refuse("the archive has no end: it is cut off") };
             if block == [0; BLOCK] {
-                return if extended {
-                    refuse("the archive ends behind an extension header")
-                } else {
+                return if seen.is_empty() {
                     self.end().map(|()| None)
+                } else {
+                    refuse("the archive ends behind an extension header")
                 };
             }
             let header = tar::Header::from_byte_slice(&block);
             check_sum(&block)?;
-            let size = sparse::number(&block[124..136]).map_err(invalid)?;
-            extended = true;
+            let size = number::field(&block[124..136]).map_err(invalid)?;
+            // Two of a kind for one entry are read differently by different tools, and endless ones would fill the memory.
+            if let kind @ (b'x' | b'L' | b'K') = block[156] {
+                if seen.contains(&kind) {
+                    return refuse(format!("two extension headers of the type {:?} for one entry", char::from(kind)));
+                }
+                seen.push(kind);
+            }
             match block[156] {
                 b'x' => extensions.pax(&self.extension(size, LONGEST_PAX)?)?,
-                b'g' => check_global(&self.extension(size, LONGEST_PAX)?)?,
+                b'g' => pax::check_global(&self.extension(size, LONGEST_PAX)?).map_err(invalid)?,
                 b'L' => extensions.gnu_path = Some(text(self.extension(size, LONGEST_PATH)?)),
                 b'K' => extensions.gnu_link = Some(text(self.extension(size, LONGEST_PATH)?)),
                 kind => return self.entry(kind, header, size, extensions).map(Some),
@@ -124,17 +138,25 @@ impl<R: Read> Archive<R> {
     fn entry(&mut self, kind: u8, header: &tar::Header, size: u64, extensions: Extensions) -> io::Result<Entry> {
         let bytes = header.as_bytes();
         let old_sparse = if kind == b'S' { Some(self.gnu_sparse(bytes)?) } else { None };
-        let kind = self.kind(kind)?;
-        let stored = extensions.stored(size, kind)?;
+        let kind = kind_of(kind)?;
         let (path, link) = extensions.names(header)?;
+        // Before POSIX a directory was a file with a slash behind its name.
+        let kind = if kind == Kind::File && path.ends_with(b"/") { Kind::Directory } else { kind };
+        let stored = extensions.stored(size, kind)?;
+        if old_sparse.is_some() && extensions.sparse.any() {
+            return refuse("a sparse map both in the header and in its extension");
+        }
         let mut entry = Entry {
-            kind: if kind == Kind::File && path.ends_with(b"/") { Kind::Directory } else { kind },
+            kind,
             path,
             link,
-            mode: u32::try_from(sparse::number(&bytes[100..108]).map_err(invalid)?).unwrap_or(u32::MAX) & 0o7777,
-            uid: extensions.uid.map_or_else(|| sparse::number(&bytes[108..116]), Ok).map_err(invalid)?,
-            gid: extensions.gid.map_or_else(|| sparse::number(&bytes[116..124]), Ok).map_err(invalid)?,
-            mtime: extensions.mtime.map_or_else(|| header_time(&bytes[136..148]), Ok)?,
+            mode: u32::try_from(number::field(&bytes[100..108]).map_err(invalid)?).unwrap_or(u32::MAX) & 0o7777,
+            uid: extensions.uid.map_or_else(|| number::field(&bytes[108..116]), Ok).map_err(invalid)?,
+            gid: extensions.gid.map_or_else(|| number::field(&bytes[116..124]), Ok).map_err(invalid)?,
+            mtime: match extensions.mtime {
+                Some(mtime) => mtime,
+                None => (number::signed_field(&bytes[136..148]).map_err(invalid)?, 0),
+            },
             size: stored,
             stored,
             pieces: None,
@@ -153,20 +175,6 @@ impl<R: Read> Archive<R> {
         Ok(entry)
     }
 
-    #[expect(clippy::unused_self, reason = "the table belongs to the format")]
-    fn kind(&self, letter: u8) -> io::Result<Kind> {
-        Ok(match letter {
-            0 | b'0' | b'7' | b'S' => Kind::File,
-            b'1' => Kind::HardLink,
-            b'2' => Kind::Symlink,
-            b'3' => Kind::CharacterDevice,
-            b'4' => Kind::BlockDevice,
-            b'5' => Kind::Directory,
-            b'6' => Kind::Fifo,
-            other => return refuse(format!("an entry of the unknown type {:?}", char::from(other))),
-        })
-    }
-
     /// Old GNU: a map in the header, continued in blocks behind it.
     fn gnu_sparse(&mut self, header: &[u8; BLOCK]) -> io::Result<(Vec<Piece>, u64)> {
         let mut pieces = Vec::new();
@@ -180,10 +188,13 @@ impl<R: Read> Archive<R> {
             }
             more = block[504] != 0;
         }
-        Ok((pieces, sparse::number(&header[483..495]).map_err(invalid)?))
+        Ok((pieces, number::field(&header[483..495]).map_err(invalid)?))
     }
 
     fn pax_sparse(&mut self, sparse: &PaxSparse) -> io::Result<Option<(Vec<Piece>, u64)>> {
+        if sparse.major.as_deref().is_some_and(|major| major != "0" && major != "1") {
+            return refuse("a sparse file of an unknown version");
+        }
         let pieces = if sparse.major.as_deref() == Some("1") {
             let mut data = (&mut self.input).take(self.left);
             let (pieces, took) = sparse::pax_stored(&mut data)?;
@@ -192,7 +203,7 @@ impl<R: Read> Archive<R> {
         } else if let Some(map) = &sparse.map {
             sparse::pax_list(map).map_err(invalid)?
         } else if !sparse.numbers.is_empty() {
-            sparse.numbers.chunks_exact(2).map(|pair| Piece { offset: pair[0], length: pair[1] }).collect()
+            sparse::pax_pairs(&sparse.numbers).map_err(invalid)?
         } else {
             return Ok(None);
         };
@@ -265,17 +276,19 @@ impl<R: Read> Archive<R> {
 
 impl Extensions {
     fn pax(&mut self, bytes: &[u8]) -> io::Result<()> {
-        for record in tar::PaxExtensions::new(bytes) {
-            let record = record.map_err(|error| invalid(format!("a malformed pax record: {error}")))?;
-            let (key, value) = (record.key_bytes(), record.value_bytes());
-            let number = || pax_number(key, value);
+        for record in pax::records(bytes) {
+            let (key, value) = record.map_err(invalid)?;
+            let number = || number::decimal(key, value).map_err(invalid);
             match key {
+                b"path" | b"linkpath" | b"GNU.sparse.name" if value.is_empty() => {
+                    return refuse(format!("an empty pax record {}", key.escape_ascii()));
+                }
                 b"path" => self.path = Some(value.to_vec()),
                 b"linkpath" => self.link = Some(value.to_vec()),
                 b"uid" => self.uid = Some(number()?),
                 b"gid" => self.gid = Some(number()?),
                 b"size" => self.size = Some(number()?),
-                b"mtime" => self.mtime = Some(pax_time(value)?),
+                b"mtime" => self.mtime = Some(number::time(value).map_err(invalid)?),
                 b"GNU.sparse.major" => self.sparse.major = Some(String::from_utf8_lossy(value).into_owned()),
                 b"GNU.sparse.realsize" | b"GNU.sparse.size" => self.sparse.size = Some(number()?),
                 b"GNU.sparse.name" => self.sparse.name = Some(value.to_vec()),
@@ -300,10 +313,10 @@ impl Extensions {
             Some(size) => size,
             None => header,
         };
-        // Links have a size in some old archives, and no data.
+        // Hard links have their file's size in old archives, and no data; that is how GNU tar reads all of them.
         Ok(if kind == Kind::File {
             size
-        } else if kind == Kind::HardLink || kind == Kind::Symlink || size == 0 {
+        } else if size == 0 || kind == Kind::HardLink && self.size.is_none() {
             0
         } else {
             return refuse("data behind an entry that can have none");
@@ -311,7 +324,8 @@ impl Extensions {
     }
 
     fn names(&self, header: &tar::Header) -> io::Result<(Vec<u8>, Vec<u8>)> {
-        if self.gnu_path.is_some() && self.path.is_some() || self.gnu_link.is_some() && self.link.is_some() {
+        let pax_path = self.path.is_some() || self.sparse.name.is_some();
+        if self.gnu_path.is_some() && pax_path || self.gnu_link.is_some() && self.link.is_some() {
             return refuse("a name both as a pax record and as a GNU long name");
         }
         let path = self.sparse.name.as_ref().or(self.path.as_ref()).or(self.gnu_path.as_ref());
@@ -330,22 +344,24 @@ impl Extensions {
     }
 }
 
+fn kind_of(letter: u8) -> io::Result<Kind> {
+    Ok(match letter {
+        0 | b'0' | b'7' | b'S' => Kind::File,
+        b'1' => Kind::HardLink,
+        b'2' => Kind::Symlink,
+        b'3' => Kind::CharacterDevice,
+        b'4' => Kind::BlockDevice,
+        b'5' => Kind::Directory,
+        b'6' => Kind::Fifo,
+        other => return refuse(format!("an entry of the unknown type {:?}", char::from(other))),
+    })
+}
+
 fn check_sum(block: &[u8; BLOCK]) -> io::Result<()> {
-    let stated = sparse::number(&block[148..156]).map_err(invalid)?;
+    let stated = number::field(&block[148..156]).map_err(invalid)?;
     let sum: u64 =
         block.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) }).sum();
     if sum == stated { Ok(()) } else { refuse("this is no tar archive, or a header is damaged (wrong checksum)") }
-}
-
-/// A global header that renames or resizes everything behind it has no honest use.
-fn check_global(bytes: &[u8]) -> io::Result<()> {
-    for record in tar::PaxExtensions::new(bytes) {
-        let record = record.map_err(|error| invalid(format!("a malformed pax record: {error}")))?;
-        if [&b"path"[..], b"linkpath", b"size"].contains(&record.key_bytes()) {
-            return refuse("a global pax header sets a name or a size");
-        }
-    }
-    Ok(())
 }
 
 /// GNU long names end with a zero byte.
@@ -354,36 +370,4 @@ fn text(mut bytes: Vec<u8>) -> Vec<u8> {
         bytes.pop();
     }
     bytes
-}
-
-fn pax_number(key: &[u8], value: &[u8]) -> io::Result<u64> {
-    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    let number = digits.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten();
-    number.ok_or_else(|| {
-        invalid(format!(
-            "the pax record {} has the value {:?}",
-            String::from_utf8_lossy(key),
-            String::from_utf8_lossy(value)
-        ))
-    })
-}
-
-/// Seconds with a fraction, negative ones too.
-fn pax_time(value: &[u8]) -> io::Result<(i64, u32)> {
-    let bad = || invalid(format!("the time {:?}", String::from_utf8_lossy(value)));
-    let text = std::str::from_utf8(value).map_err(|_| bad())?;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let seconds: i64 = whole.parse().map_err(|_| bad())?;
-    let mut digits: String = fraction.chars().take(9).collect();
-    while digits.len() < 9 {
-        digits.push('0');
-    }
-    let nanos: u32 = digits.parse().map_err(|_| bad())?;
-    // -1.25 is a quarter of a second before -1, and a timespec counts upwards.
-    Ok(if whole.starts_with('-') && nanos > 0 { (seconds - 1, 1_000_000_000 - nanos) } else { (seconds, nanos) })
-}
-
-fn header_time(field: &[u8]) -> io::Result<(i64, u32)> {
-    let seconds = sparse::number(field).map_err(invalid)?;
-    i64::try_from(seconds).map(|seconds| (seconds, 0)).map_err(|_| invalid(format!("the time {seconds}")))
 }

@@ -1,10 +1,14 @@
 //! Decompression beside writing: one thread reads and decompresses, hashing what comes out; the other applies the archive.
 //!
-//! Owns the recognition of gzip, zstd and xz by their first bytes, the channel between the two, and the digest of the whole
-//! uncompressed stream (the diff id of the image specification). The surprise: the reader gives an error, never an early end,
-//! when the compressed stream is cut; an archive must not look complete because its compression broke off.
+//! Owns the recognition of gzip, zstd and xz by their first bytes, the channel between the two, the digest of the whole
+//! uncompressed stream (the diff id of the image specification), and the two limits on what a stream may expand to. They are
+//! here and not at the files, because a bomb can lie where no file is: in headers, in padding, behind the end. The surprise: the
+//! reader gives an error, never an early end, when the stream is cut or a limit is met; an archive must not look complete
+//! because its compression broke off.
 
+use std::cell::Cell;
 use std::io::{self, BufReader, Read};
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -16,6 +20,12 @@ const CHUNK: usize = 256 * 1024;
 const QUEUE: usize = 8;
 /// xz -9 needs 65 MiB to decompress; what asks for more is refused.
 const XZ_MEMORY: u64 = 80 << 20;
+/// Bytes of one layer, uncompressed.
+pub(super) const MOST_BYTES: u64 = 256 << 30;
+/// From here on the ratio counts: below, a bomb does no harm.
+const BOMB_BYTES: u64 = 1 << 30;
+/// gzip reaches 1030 on zeros; trees of real files stay below 20.
+const BOMB_RATIO: u64 = 500;
 /// zstd --ultra --long=27 is what its own command line accepts by default.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
@@ -73,10 +83,11 @@ impl Stream {
     pub(super) fn start<R: Read + Send + 'static>(compression: Compression, start: Vec<u8>, input: R) -> Self {
         let (sender, chunks) = sync_channel(QUEUE);
         let worker = std::thread::spawn(move || {
-            let input = BufReader::with_capacity(CHUNK, io::Cursor::new(start).chain(input));
+            let read = Rc::new(Cell::new(0));
+            let input = Counted { inner: io::Cursor::new(start).chain(input), count: Rc::clone(&read) };
             let mut digest = Sha256::new();
-            match compression.decoder(input) {
-                Ok(decoder) => pump(decoder, &mut digest, &sender),
+            match compression.decoder(BufReader::with_capacity(CHUNK, input)) {
+                Ok(decoder) => pump(decoder, &read, &mut digest, &sender),
                 Err(error) => drop(sender.send(Err(error))),
             }
             digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -102,15 +113,35 @@ impl Drop for Stream {
     }
 }
 
-fn pump(mut decoder: Box<dyn Read + '_>, digest: &mut Sha256, sender: &SyncSender<io::Result<Vec<u8>>>) {
+/// Counts what is read of the compressed archive.
+struct Counted<R> {
+    inner: R,
+    count: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(into)?;
+        self.count.set(self.count.get() + count as u64);
+        Ok(count)
+    }
+}
+
+fn pump(
+    mut decoder: Box<dyn Read + '_>,
+    read: &Cell<u64>,
+    digest: &mut Sha256,
+    sender: &SyncSender<io::Result<Vec<u8>>>,
+) {
+    let mut made = 0_u64;
     loop {
         let mut chunk = Vec::with_capacity(CHUNK);
-        let read = decoder.by_ref().take(CHUNK as u64).read_to_end(&mut chunk);
-        let message = match read {
+        let message = match decoder.by_ref().take(CHUNK as u64).read_to_end(&mut chunk) {
             Ok(0) => return,
-            Ok(_) => {
+            Ok(count) => {
+                made += count as u64;
                 digest.update(&chunk);
-                Ok(chunk)
+                within_limits(made, read.get()).map(|()| chunk)
             }
             Err(error) => Err(error),
         };
@@ -120,6 +151,17 @@ fn pump(mut decoder: Box<dyn Read + '_>, digest: &mut Sha256, sender: &SyncSende
             return;
         }
     }
+}
+
+fn within_limits(made: u64, read: u64) -> io::Result<()> {
+    let ratio = made / read.max(1);
+    if made > MOST_BYTES {
+        return Err(io::Error::other(format!("it is larger than {} GiB", MOST_BYTES >> 30)));
+    }
+    if made > BOMB_BYTES && ratio > BOMB_RATIO {
+        return Err(io::Error::other(format!("it expands {ratio}-fold: it is made to fill the disk")));
+    }
+    Ok(())
 }
 
 impl Read for Stream {
@@ -159,13 +201,17 @@ mod tests {
         encoder.finish().expect("finish")
     }
 
+    fn xz(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 0);
+        encoder.write_all(bytes).expect("write");
+        encoder.finish().expect("finish")
+    }
+
     #[test]
     fn every_compression_gives_the_same_bytes_and_digest() {
         let plain: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
         let zstd = zstd::encode_all(plain.as_slice(), 1).expect("zstd");
-        let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 0);
-        xz.write_all(&plain).expect("xz");
-        let all = [plain.clone(), gzip(&plain), zstd, xz.finish().expect("xz")];
+        let all = [plain.clone(), gzip(&plain), zstd, xz(&plain)];
         let digests: Vec<_> = all.into_iter().map(|bytes| read_all(bytes).expect("read")).collect();
         for (out, digest) in &digests {
             assert_eq!((out.len(), digest), (plain.len(), &digests[0].1));
@@ -181,9 +227,32 @@ mod tests {
     #[test]
     fn a_cut_stream_is_an_error_and_not_an_end() {
         let plain = vec![7_u8; 3_000_000];
-        for whole in [gzip(&plain), zstd::encode_all(plain.as_slice(), 1).expect("zstd")] {
-            let cut = whole[..whole.len() - 5].to_vec();
-            assert!(read_all(cut).is_err());
+        for whole in [gzip(&plain), zstd::encode_all(plain.as_slice(), 1).expect("zstd"), xz(&plain)] {
+            for left in [whole.len() / 2, whole.len() - 5, whole.len() - 1] {
+                assert!(read_all(whole[..left].to_vec()).is_err(), "{left} of {}", whole.len());
+            }
         }
+    }
+
+    #[test]
+    fn a_stream_that_expands_too_far_is_stopped() {
+        assert!(within_limits(BOMB_BYTES, 1).is_ok());
+        assert!(within_limits(BOMB_BYTES + 1, 1 << 20).is_err());
+        assert!(within_limits(BOMB_BYTES + 1, BOMB_BYTES / 100).is_ok());
+        assert!(within_limits(MOST_BYTES + 1, MOST_BYTES).is_err());
+    }
+
+    #[test]
+    fn a_dropped_stream_leaves_no_thread() {
+        let counted = std::sync::Arc::new(());
+        struct Endless(#[expect(dead_code, reason = "its drop is what is watched")] std::sync::Arc<()>);
+        impl Read for Endless {
+            fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+                into.fill(1);
+                Ok(into.len())
+            }
+        }
+        drop(Stream::start(Compression::None, Vec::new(), Endless(std::sync::Arc::clone(&counted))));
+        assert_eq!(std::sync::Arc::strong_count(&counted), 1);
     }
 }

@@ -1,26 +1,21 @@
 //! `rl import`: an archive of a root file system becomes an image with one layer.
 //!
 //! Owns the order: stage, decompress and apply side by side, commit. On any failure the staging directory goes and the store is
-//! as it was. The surprise: a compressed bomb is told by what it expands to, long before any limit of bytes.
+//! as it was. The surprise: a layer unpacked with one id is not the layer of the same digest unpacked with all of them.
 
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use oci_spec::image::{Arch, Config, HistoryBuilder, ImageConfiguration, ImageConfigurationBuilder, Os, RootFsBuilder};
 use sha2::{Digest, Sha256};
 
 use super::apply::{Applier, Summary};
 use super::compression::{Compression, Stream};
+use super::document::Document;
 use super::name::Name;
-use super::store::{Store, document};
+use super::staging::make_dir;
+use super::store::Store;
 use crate::error::{Context, Error, Result, catalog::image};
-
-/// From here on the ratio counts: below, a bomb does no harm.
-const BOMB_BYTES: u64 = 1 << 30;
-/// gzip reaches 1030 on zeros; trees of real files stay below 20.
-const BOMB_RATIO: u64 = 500;
 
 /// What is to be made of the archive.
 #[derive(Debug, Default)]
@@ -35,20 +30,6 @@ pub struct Import {
     pub squash: bool,
 }
 
-/// Counts what is read of the compressed archive.
-struct Counted<R> {
-    inner: R,
-    count: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(into)?;
-        self.count.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
-    }
-}
-
 /// Reads the archive to its end and gives the image's id. All threads have ended when it returns.
 ///
 /// # Errors
@@ -56,25 +37,18 @@ impl<R: Read> Read for Counted<R> {
 pub fn import(store: &Store, mut input: impl Read + Send + 'static, options: &Import) -> Result<(String, Summary)> {
     let staging = store.stage()?;
     let diff = staging.dir.join("layer/diff");
-    std::fs::create_dir_all(&diff).context(&image::STORE, || format!("make {}", diff.display()))?;
+    make_dir(&diff)?;
     let start = first_bytes(&mut input).context(&image::BAD_ARCHIVE, || "read the archive".into())?;
     let compression = Compression::detect(&start).map_err(|what| {
         Error::new(&image::BAD_ARCHIVE, format!("the archive is compressed with {what}"))
             .fix("Give a plain tar, or one with gzip, zstd or xz.")
     })?;
-    let count = Arc::new(AtomicU64::new(start.len() as u64));
-    let mut stream = Stream::start(compression, start, Counted { inner: input, count: Arc::clone(&count) });
+    let mut stream = Stream::start(compression, start, input);
     let root: OwnedFd =
         std::fs::File::open(&diff).context(&image::STORE, || format!("open {}", diff.display()))?.into();
     let mode = nix::sys::stat::Mode::from_bits_truncate(0o755);
     nix::sys::stat::fchmod(&root, mode).context(&image::STORE, || format!("open up {}", diff.display()))?;
-    let summary = Applier::new(root, options.squash).apply(&mut stream, |written| {
-        let read = count.load(Ordering::Relaxed).max(1);
-        if written > BOMB_BYTES && written / read > BOMB_RATIO {
-            return Err(format!("the archive expands {}-fold: it is made to fill the disk", written / read));
-        }
-        Ok(())
-    })?;
+    let summary = Applier::new(root, options.squash).apply(&mut stream)?;
     let digest = stream.finish().context(&image::BAD_ARCHIVE, || "read the archive".into())?;
     if summary.entries == 0 {
         return Err(Error::new(&image::BAD_ARCHIVE, "the archive is empty"));
@@ -82,8 +56,8 @@ pub fn import(store: &Store, mut input: impl Read + Send + 'static, options: &Im
     let config = configuration(&digest, options)?;
     let text = serde_json::to_vec(&config).context(&image::STORE, || "write the image's configuration".into())?;
     let id: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
-    let document = document(id.clone(), options.name.as_ref(), summary.bytes, &digest, config);
-    store.commit(&staging, &digest, &document, options.name.as_ref())?;
+    let layer = if summary.squashed > 0 { format!("{digest}.root") } else { digest };
+    store.commit(&staging, &Document::new(id.clone(), options.name.as_ref(), summary.bytes, layer, config))?;
     Ok((id, summary))
 }
 

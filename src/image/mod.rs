@@ -6,16 +6,22 @@
 
 mod apply;
 mod archive;
+mod attributes;
 mod compression;
+mod document;
 mod import;
 mod name;
+mod number;
+mod pax;
 mod remove;
 mod sparse;
+mod staging;
 mod store;
 mod tree;
+mod trouble;
 
 pub use apply::Summary;
 pub use import::{Import, import};
 pub use name::Name;
 pub use remove::remove_tree;
-pub use store::{Image, Listed, Store};
+pub use store::{Hold, Image, Listed, Removed, Store};

@@ -2,10 +2,14 @@
 //!
 //! Pure. The registry's full grammar of references comes with registries; every name accepted here is one of it.
 
+use sha2::{Digest, Sha256};
+
 use crate::error::{Error, Result, catalog::image};
 
 const LONGEST: usize = 200;
 const LONGEST_TAG: usize = 128;
+/// NAME_MAX is 255, and a document is written beside its place under a longer name.
+const LONGEST_FILE: usize = 240;
 
 /// A checked name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,9 +60,15 @@ impl Name {
         &self.tag
     }
 
-    /// The name as one component of a path. Neither `%` nor a capital letter is in any repository, so no two names meet.
+    /// The name as one component of a path. Neither `%` nor a capital letter is in any repository, so no two names meet; a name
+    /// too long for a component is its digest.
     pub(super) fn file(&self) -> String {
-        format!("{}%{}.json", self.repository.replace('/', "%2F").replace(':', "%3A"), self.tag)
+        let file = format!("{}%{}.json", self.repository.replace('/', "%2F").replace(':', "%3A"), self.tag);
+        if file.len() <= LONGEST_FILE {
+            return file;
+        }
+        let digest = Sha256::digest(self.to_string());
+        digest.iter().fold("%%".to_owned(), |text, byte| format!("{text}{byte:02x}")) + ".json"
     }
 }
 
@@ -66,6 +76,29 @@ impl std::fmt::Display for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.repository, self.tag)
     }
+}
+
+/// Whether somebody who typed `text` may have meant the image `name`: another tag of it, a part of it, or up to two slips away.
+pub(super) fn near(name: &str, text: &str) -> bool {
+    let repository = |text: &str| text.rsplit_once(':').map_or(text, |(repository, _)| repository).to_owned();
+    let (name, text) = (repository(name), repository(text));
+    let last = name.rsplit('/').next().unwrap_or(&name);
+    name.contains(&text) || text.contains(last) || distance(last, text.rsplit('/').next().unwrap_or(&text)) <= 2
+}
+
+/// Levenshtein's: how many letters to add, drop or change.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<_> = b.bytes().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (above, from) in a.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], above + 1);
+        for (at, to) in b.iter().enumerate() {
+            let change = diagonal + usize::from(from != *to);
+            diagonal = row[at + 1];
+            row[at + 1] = change.min(diagonal + 1).min(row[at] + 1);
+        }
+    }
+    row[b.len()]
 }
 
 fn is_part(part: &str) -> bool {
@@ -88,27 +121,27 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_refused() {
-        for bad in [
-            "",
-            ":x",
-            "A",
-            "a:",
-            "../x",
-            "a/../b",
-            "-rf",
-            "a b",
-            "a\n",
-            "a:b c",
-            "a//b",
-            "a:.x",
-            "/a",
-            "a/",
-            "x%y",
-            "localhost:5000",
-        ] {
-            let parsed = Name::parse(bad);
-            assert!(parsed.is_err() || bad == "localhost:5000", "{bad:?}");
+        for bad in
+            ["", ":x", "A", "a:", "../x", "a/../b", "-rf", "a b", "a\n", "a:b c", "a//b", "a:.x", "/a", "a/", "x%y"]
+        {
+            assert!(Name::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn slips_and_other_tags_are_near_and_other_names_are_not() {
+        for text in ["busybx", "busyboxx", "bsuybox", "busybox:1", "box", "localhost/busybox"] {
+            assert!(near("busybox:latest", text), "{text}");
+        }
+        assert!(!near("busybox:latest", "debian"));
+        assert!(near("localhost:5000/web/app:1", "apq"));
+    }
+
+    #[test]
+    fn the_longest_names_still_have_files_of_their_own() {
+        let name = |tag: &str| Name::parse(&format!("{}a:{tag}", "a/".repeat(99))).expect("a name").file();
+        let (one, other) = (name(&"x".repeat(128)), name(&"y".repeat(128)));
+        assert!(one.len() <= LONGEST_FILE && one != other && one.ends_with(".json"), "{one}");
     }
 
     proptest! {

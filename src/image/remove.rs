@@ -1,7 +1,7 @@
 //! Deleting a tree that holds anything: directories without permissions, files of subordinate ids, a hundred thousand levels.
 //!
-//! Iterative, by descriptor, never through a link. The surprise: a tree deeper than descriptors allow is flattened first, by
-//! moving what lies too deep up to the top.
+//! Iterative, by descriptor, never through a link, with bounded memory however many names a directory has. The surprise: a tree
+//! deeper than descriptors allow is flattened, by moving what lies too deep up to the top.
 
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,6 +19,8 @@ use crate::error::{Context, Result, catalog::image};
 
 /// Open directories at a time.
 const DEEPEST: usize = 64;
+/// Names of a directory that are read at a time; a directory with more is read again when they are gone.
+const BATCH: usize = 16 * 1024;
 
 /// Deletes `path` and all that is below it. A missing path is no error.
 ///
@@ -43,9 +45,7 @@ fn remove(parent: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
         Err(Errno::ENOENT) => return Ok(()),
         Err(errno) => return Err(errno),
     }
-    let top = open(parent, name)?;
-    let mut moved = 0_u64;
-    empty(top, &mut moved)?;
+    empty(open(parent, name)?)?;
     unlinkat(parent, name, UnlinkatFlags::RemoveDir)
 }
 
@@ -53,48 +53,83 @@ fn remove(parent: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
 struct Level {
     fd: OwnedFd,
     names: Vec<CString>,
+    /// There may be more names than those.
+    more: bool,
     /// Its name in the level above.
     own: CString,
 }
 
-fn empty(top: OwnedFd, moved: &mut u64) -> Result<(), Errno> {
+impl Level {
+    fn new(fd: OwnedFd, own: CString) -> Result<Self, Errno> {
+        let mut level = Self { fd, names: Vec::new(), more: true, own };
+        level.read()?;
+        Ok(level)
+    }
+
+    fn read(&mut self) -> Result<(), Errno> {
+        self.names = list(&self.fd)?;
+        self.more = self.names.len() == BATCH;
+        Ok(())
+    }
+}
+
+fn empty(top: OwnedFd) -> Result<(), Errno> {
     let root = top.try_clone().map_err(|_| Errno::EMFILE)?;
-    let mut levels = vec![Level { names: list(&top)?, fd: top, own: CString::default() }];
+    let mut moved = Moved::new()?;
+    let mut levels = vec![Level::new(top, CString::default())?];
     while let Some(depth) = levels.len().checked_sub(1) {
-        let Some(name) = levels[depth].names.pop() else {
+        let level = &mut levels[depth];
+        let Some(name) = level.names.pop() else {
+            // The top is read once more in any case: for what was moved to it.
+            if level.more || depth == 0 {
+                level.read()?;
+                if !level.names.is_empty() {
+                    continue;
+                }
+            }
             let Some(done) = levels.pop() else { break };
             if let Some(above) = levels.last() {
                 unlinkat(&above.fd, done.own.as_c_str(), UnlinkatFlags::RemoveDir)?;
-            } else {
-                // What was moved to the top meanwhile.
-                let names = list(&root)?;
-                if !names.is_empty() {
-                    levels.push(Level { names, ..done });
-                }
             }
             continue;
         };
-        let here = &levels[depth].fd;
         // Unlinking first saves a stat for all that is no directory (EISDIR on Linux).
-        match unlinkat(here, name.as_c_str(), UnlinkatFlags::NoRemoveDir) {
+        match unlinkat(&level.fd, name.as_c_str(), UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => continue,
             Err(Errno::EISDIR | Errno::EPERM) => {}
             Err(errno) => return Err(errno),
         }
-        match unlinkat(here, name.as_c_str(), UnlinkatFlags::RemoveDir) {
+        match unlinkat(&level.fd, name.as_c_str(), UnlinkatFlags::RemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => continue,
             Err(Errno::ENOTEMPTY | Errno::EEXIST) => {}
             Err(errno) => return Err(errno),
         }
-        if levels.len() >= DEEPEST {
-            *moved += 1;
-            renameat(here, name.as_c_str(), &root, format!(".rl-moved-{moved}").as_str())?;
+        if depth + 1 >= DEEPEST {
+            renameat(&level.fd, name.as_c_str(), &root, moved.next().as_str())?;
             continue;
         }
-        let fd = open(here, OsStr::from_bytes(name.as_bytes()))?;
-        levels.push(Level { names: list(&fd)?, fd, own: name });
+        let fd = open(&level.fd, OsStr::from_bytes(name.as_bytes()))?;
+        levels.push(Level::new(fd, name)?);
     }
     Ok(())
+}
+
+/// Names that nothing in the tree can have, or an image could make its own tree undeletable by having them.
+struct Moved {
+    prefix: u64,
+    count: u64,
+}
+
+impl Moved {
+    fn new() -> Result<Self, Errno> {
+        let prefix = getrandom::u64().map_err(|_| Errno::EIO)?;
+        Ok(Self { prefix, count: 0 })
+    }
+
+    fn next(&mut self) -> String {
+        self.count += 1;
+        format!(".rl-{:016x}-{}", self.prefix, self.count)
+    }
 }
 
 fn open(parent: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
@@ -112,9 +147,17 @@ fn open(parent: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
 fn list(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let mut open = Dir::openat(directory.as_fd(), ".", flags, Mode::empty())?;
-    let names =
-        open.iter().map(|entry| entry.map(|entry| entry.file_name().to_owned())).collect::<Result<Vec<_>, Errno>>()?;
-    Ok(names.into_iter().filter(|name| ![c".", c".."].contains(&name.as_c_str())).collect())
+    let mut names = Vec::new();
+    for entry in open.iter() {
+        let entry = entry?;
+        if ![c".", c".."].contains(&entry.file_name()) {
+            names.push(entry.file_name().to_owned());
+        }
+        if names.len() == BATCH {
+            break;
+        }
+    }
+    Ok(names)
 }
 
 #[cfg(test)]
@@ -143,5 +186,17 @@ mod tests {
         assert!(!tree.exists());
         assert_eq!(std::fs::read_to_string(outside).expect("read"), "stays");
         remove_tree(&tree).expect("a missing tree is no error");
+    }
+
+    #[test]
+    fn a_directory_with_more_names_than_are_read_at_a_time_goes() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let tree = dir.path().join("tree");
+        std::fs::create_dir(&tree).expect("mkdir");
+        for number in 0..=2 * BATCH {
+            std::fs::File::create(tree.join(number.to_string())).expect("a file");
+        }
+        remove_tree(&tree).expect("remove");
+        assert!(!tree.exists());
     }
 }

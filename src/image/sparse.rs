@@ -5,6 +5,8 @@
 
 use std::io::{self, Read};
 
+use super::number::field;
+
 /// A piece of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Piece {
@@ -24,6 +26,7 @@ pub(super) fn check(pieces: &[Piece], size: u64, stored: u64) -> Result<(), Stri
             return Err("the pieces of a sparse file overlap or reach beyond its size".to_owned());
         }
         end = next;
+        // Disjoint and within a u64, so the sum is too.
         total += piece.length;
     }
     if total == stored { Ok(()) } else { Err(format!("a sparse file stores {stored} bytes but its map names {total}")) }
@@ -35,38 +38,24 @@ pub(super) fn gnu_entries(bytes: &[u8], into: &mut Vec<Piece>) -> Result<(), Str
         if entry[0] == 0 {
             break;
         }
-        into.push(Piece { offset: number(&entry[..12])?, length: number(&entry[12..])? });
+        into.push(Piece { offset: field(&entry[..12])?, length: field(&entry[12..])? });
     }
     Ok(())
 }
 
-/// A number field of a header: octal, or base-256 with the first bit set. A negative one is refused.
-pub(super) fn number(field: &[u8]) -> Result<u64, String> {
-    let bad = || format!("{:?} is no number of a tar header", String::from_utf8_lossy(field));
-    if field[0] & 0x80 != 0 {
-        // 0xff is a negative number; 0x80 and zeros are what writers use. The value must fit 63 bits.
-        let (head, tail) = field.split_at(field.len() - 8);
-        let positive = head[0] == 0x80 && head[1..].iter().all(|byte| *byte == 0) && tail[0] & 0x80 == 0;
-        let value = tail.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
-        return if positive { Ok(value) } else { Err(bad()) };
+/// pax 0.0: the records GNU.sparse.offset and GNU.sparse.numbytes, alternating.
+pub(super) fn pax_pairs(numbers: &[u64]) -> Result<Vec<Piece>, String> {
+    if !numbers.len().is_multiple_of(2) || numbers.len() / 2 > MOST_PIECES {
+        return Err("a sparse file's offsets and lengths are no pairs".to_owned());
     }
-    let text = field.split(|byte| *byte == 0).next().unwrap_or_default();
-    let text = std::str::from_utf8(text).map_err(|_| bad())?.trim_matches(' ');
-    if text.is_empty() {
-        return Ok(0);
-    }
-    let octal = text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
-    octal.then(|| u64::from_str_radix(text, 8).ok()).flatten().ok_or_else(bad)
+    Ok(numbers.chunks_exact(2).map(|pair| Piece { offset: pair[0], length: pair[1] }).collect())
 }
 
 /// pax 0.1: `offset,length,offset,length,...`.
 pub(super) fn pax_list(text: &str) -> Result<Vec<Piece>, String> {
     let numbers = text.split(',').map(str::parse::<u64>).collect::<Result<Vec<_>, _>>();
     let numbers = numbers.map_err(|_| format!("GNU.sparse.map {text:?} is no list of numbers"))?;
-    if numbers.len() % 2 != 0 || numbers.len() / 2 > MOST_PIECES {
-        return Err("GNU.sparse.map is no list of pairs".to_owned());
-    }
-    Ok(numbers.chunks_exact(2).map(|pair| Piece { offset: pair[0], length: pair[1] }).collect())
+    pax_pairs(&numbers)
 }
 
 /// pax 1.0: decimal lines at the start of the data, padded to a block. Gives how many bytes they took.
@@ -112,16 +101,6 @@ impl<R: Read> Lines<'_, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn octal_and_base_256_are_read_and_negatives_refused() {
-        assert_eq!(number(b"00000001750\0"), Ok(1000));
-        assert_eq!(number(b"     1750 \0\0"), Ok(1000));
-        assert_eq!(number(&[0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0xe8]), Ok(1000));
-        assert!(number(&[0xff; 12]).is_err());
-        assert!(number(b"12x").is_err());
-        assert!(number(b"-1\0").is_err());
-    }
 
     #[test]
     fn pieces_out_of_order_or_beyond_the_size_are_refused() {

@@ -12,6 +12,8 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
 
+use super::trouble::shown;
+
 /// Names nested deeper are made up to exhaust somebody.
 const DEEPEST: usize = 1024;
 
@@ -58,9 +60,6 @@ impl Tree {
     }
 
     fn make_directories(&self, path: &Path) -> Result<OwnedFd, Errno> {
-        if path.components().count() > DEEPEST {
-            return Err(Errno::ENAMETOOLONG);
-        }
         let mut directory = self.root.try_clone().map_err(|_| Errno::EMFILE)?;
         for part in path.components() {
             match mkdirat(&directory, part.as_os_str(), Mode::from_bits_truncate(0o755)) {
@@ -95,17 +94,21 @@ pub(super) fn is_directory(stat: &FileStat) -> bool {
 
 /// A name of the archive as a path beneath the layer: `./a//b/` is `a/b`. Absolute names and `..` are refused.
 pub(super) fn beneath(name: &[u8]) -> Result<PathBuf, String> {
-    let shown = || String::from_utf8_lossy(name).into_owned();
+    let refuse = |why: &str| Err(format!("the name {} {why}", shown(name)));
     if name.starts_with(b"/") {
-        return Err(format!("the name {:?} is absolute", shown()));
+        return refuse("is absolute");
     }
     let mut path = PathBuf::new();
-    for part in name.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".") {
+    let parts = name.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".");
+    for (depth, part) in parts.enumerate() {
         if part == b".." {
-            return Err(format!("the name {:?} leads out with ..", shown()));
+            return refuse("leads out with ..");
         }
         if part.len() > 255 {
-            return Err(format!("the name {:?} has a component of more than 255 bytes", shown()));
+            return refuse("has a component of more than 255 bytes");
+        }
+        if depth == DEEPEST {
+            return refuse(&format!("has more than {DEEPEST} components"));
         }
         path.push(OsStr::from_bytes(part));
     }
@@ -124,5 +127,7 @@ mod tests {
             assert!(beneath(bad).is_err(), "{bad:?}");
         }
         assert!(beneath(&[b'a'; 256]).is_err());
+        assert!(beneath(&b"a/".repeat(1024)).is_ok());
+        assert!(beneath(&b"a/".repeat(1025)).is_err());
     }
 }

@@ -8,7 +8,7 @@
 mod canary;
 mod command;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 pub use canary::Canary;

@@ -11,7 +11,7 @@ use super::PlanFormat;
 use crate::cli::{Globals, warn_fallback};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::state};
 use crate::host::Host;
-use crate::image::Store;
+use crate::image::{Hold, Store};
 use crate::plan::{self, Plan, RootSource};
 use crate::runtime::base::{self, Entered};
 use crate::runtime::container::{self, Container};
@@ -33,7 +33,8 @@ pub(super) fn launch(globals: &Globals, run: &RunSpec, show: Option<PlanFormat>)
     }
     let entered = base::enter(&host, &run.userns)?;
     warn_fallback(entered.fallback.as_ref());
-    let (image, layers) = root(&host, &run.source)?;
+    // Until the container has ended: rl rmi must not take its layers away.
+    let (image, layers, _hold) = root(&host, &run.source)?;
     let container = Container::create(&host.dirs, run.name.as_deref())?;
     if let Some(path) = &run.cidfile {
         write_cidfile(path, &container.identity.id)?;
@@ -70,7 +71,7 @@ fn start(
 fn print(host: &Host, run: &RunSpec, format: PlanFormat) -> Result<u8> {
     let entered = base::foresee(host, &run.userns)?;
     warn_fallback(entered.fallback.as_ref());
-    let (image, layers) = root(host, &run.source)?;
+    let (image, layers, _) = root(host, &run.source)?;
     let id = container::new_id()?;
     let name = run.name.clone().unwrap_or_else(|| id[..12].to_owned());
     let identity = Identity { dir: host.dirs.containers().join(&id), id, name };
@@ -137,14 +138,18 @@ impl Layers {
     }
 }
 
-fn root(host: &Host, source: &Source) -> Result<(ImageConfig, Layers)> {
+fn root(host: &Host, source: &Source) -> Result<(ImageConfig, Layers, Hold)> {
     match source {
         Source::Image(name) => {
             let image = Store::open(&host.dirs).find(name)?;
-            Ok((image.config, Layers::Image(image.layers)))
+            Ok((image.config, Layers::Image(image.layers), image.hold))
         }
-        Source::Directory { path, overlay: true } => Ok((ImageConfig::default(), Layers::Overlay(path.clone()))),
-        Source::Directory { path, overlay: false } => Ok((ImageConfig::default(), Layers::Plain(path.clone()))),
+        Source::Directory { path, overlay: true } => {
+            Ok((ImageConfig::default(), Layers::Overlay(path.clone()), Hold::default()))
+        }
+        Source::Directory { path, overlay: false } => {
+            Ok((ImageConfig::default(), Layers::Plain(path.clone()), Hold::default()))
+        }
     }
 }
 

@@ -31,6 +31,10 @@ entries! {
     STORE = 307, exit 125, "cannot read or write the image store",
         why "The store's directory is read-only, full, or was changed by hand.",
         fix "Check the path that is named and the free space.";
+    /// A container runs on it.
+    IN_USE = 308, exit 125, "the image is in use",
+        why "A running container stands on the image's layers; without them it would break.",
+        fix "Stop the containers that run on it, and remove it then.";
     /// A tree could not be deleted.
     REMOVE = 310, exit 125, "cannot delete a directory tree",
         why "A file below it is a mount point of another process, immutable, or on a file system that is read-only.",
