@@ -395,14 +395,21 @@ busybox_image() {
 		static=$(command -v busybox) || { say "no busybox, so no image was made"; return 0; }
 		mkdir -p "$lib"
 		BUSYBOX=$static "$top/tests/make-busybox.sh" "$lib/busybox.tar"
-		"$prefix/bin/rl" import --quiet -c 'CMD ["sh"]' "$lib/busybox.tar" busybox >/dev/null
+		quietly "$prefix/bin/rl" import --quiet -c 'CMD ["sh"]' "$lib/busybox.tar" busybox ||
+			die "the image busybox could not be made"
 		did "made the image busybox from $static"
 		! is_root || say "other users get it with: rl import -c 'CMD [\"sh\"]' $lib/busybox.tar busybox"
 	fi
 }
 
-# With nothing but PATH and HOME, as cron and su leave it.
-bare_rl() { env -i PATH="$callers_path" HOME="$HOME" "$prefix/bin/rl" "$@"; }
+# What it says is shown when it fails; what is missing for more than one id is said once, by what_root_must_give.
+quietly() {
+	log=$(mktemp)
+	"$@" >"$log" 2>&1 && status=0 || status=$?
+	[ "$status" = 0 ] || cat "$log" >&2
+	rm -f "$log"
+	return "$status"
+}
 
 install_all() {
 	tools
@@ -411,7 +418,9 @@ install_all() {
 	install_rl
 	busybox_image
 	what_root_must_give
-	bare_rl run --rm busybox true || die "rl was installed but does not run a container; the message above says why"
+	# With nothing but PATH and HOME, as cron and su leave it.
+	quietly env -i PATH="$callers_path" HOME="$HOME" "$prefix/bin/rl" run --rm busybox true ||
+		die "rl was installed but does not run a container; the message above says why"
 	case :$callers_path: in
 	*:"$prefix/bin":*) ;;
 	*) say "add $prefix/bin to your PATH" ;;

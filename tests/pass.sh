@@ -1,9 +1,9 @@
 #!/bin/sh
-# pass.sh PASS DIR: runs the archived tests that belong to one pass, as whoever calls it. DIR is what run.sh has laid out:
-# the archive, the tree, the binary under test, nextest.
+# pass.sh PASS DIR: runs the archived tests that belong to one pass, as whoever calls it. DIR is what run.sh has laid
+# out: the archive, the tree, the binary under test, nextest.
 #
-# A test's modules say where it belongs: `as_user::`, `as_root::`, `nested::` to that pass alone, `full_map::` to those in
-# which several ids are mapped. What does not belong to a pass is not run in it and not counted.
+# A test's modules say where it belongs: `as_user::`, `as_root::`, `nested::` to that pass alone, `full_map::` to those
+# in which several ids are mapped. What does not belong to a pass is not run in it and not counted.
 set -eu
 pass=$1
 dir=$2
