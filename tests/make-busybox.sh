@@ -1,5 +1,6 @@
 #!/bin/sh
-# make-busybox.sh FILE: a root file system around the distribution's static busybox, as a tar of files that all belong to root.
+# make-busybox.sh FILE: a root file system around the distribution's static busybox, as a tar in which all belongs to
+# root. Needs no root to make.
 set -eu
 busybox=${BUSYBOX:-$(command -v busybox)}
 tree=$(mktemp -d)

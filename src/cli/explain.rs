@@ -9,11 +9,14 @@ use crate::error::{Error, Result, catalog};
 pub const VERB: Verb = Verb { name: "explain", about: "Explain an error by its id", command, run };
 
 fn command() -> Command {
-    Command::new("rl explain").about(VERB.about).arg(Arg::new("id").required(true).value_name("RL0000"))
+    Command::new("rl explain").about(VERB.about).arg(Arg::new("id").value_name("RL0000").help("Without it: all ids"))
 }
 
 fn run(_: &Globals, matches: &ArgMatches) -> Result<u8> {
-    let code = matches.get_one::<String>("id").map_or("", String::as_str);
+    let Some(code) = matches.get_one::<String>("id") else {
+        catalog::all().for_each(|entry| println!("{}  {}", entry.code(), entry.title));
+        return Ok(0);
+    };
     let entry = catalog::find(code).ok_or_else(|| {
         Error::new(&catalog::command_line::USAGE, format!("there is no error {code:?}"))
             .fix("The ids are in docs/troubleshooting.md; they look like RL0201.")

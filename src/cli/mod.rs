@@ -64,7 +64,8 @@ pub fn main(words: &[OsString]) -> Result<u8> {
     let Some(verb) = VERBS.iter().find(|verb| word == verb.name) else {
         return Err(unknown(&word.to_string_lossy()));
     };
-    match (verb.command)().try_get_matches_from(rest) {
+    // Without a name in the words, clap's usage line has the command's own: `rl images`, not `images`.
+    match (verb.command)().no_binary_name(true).try_get_matches_from(&rest[1..]) {
         Ok(matches) => (verb.run)(&globals, &matches),
         Err(error) => usage(verb, &error),
     }

@@ -48,6 +48,19 @@ pub fn find(code: &str) -> Option<&'static Entry> {
     all().find(|entry| entry.id == id)
 }
 
+/// docs/troubleshooting.md.
+pub fn markdown() -> String {
+    let mut text = String::from(
+        "# Troubleshooting by error id\n\nEvery error of `rl` ends with its id; `rl explain ID` prints what stands here. Made from the \
+         program's own catalog.\n",
+    );
+    for entry in all() {
+        let parts = ["\n## ", &entry.code(), ": ", entry.title, "\n\n", entry.why, "\n\n", entry.fix, "\n"];
+        parts.iter().for_each(|part| text.push_str(part));
+    }
+    text
+}
+
 /// Declares the entries of an area and the area's `ALL`.
 macro_rules! entries {
     ($($(#[$doc:meta])* $name:ident = $id:literal, exit $exit:literal, $title:literal, why $why:literal, fix $fix:literal;)*) => {
@@ -58,3 +71,32 @@ macro_rules! entries {
     };
 }
 pub(crate) use entries;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique() {
+        let mut ids: Vec<_> = all().map(|entry| entry.id).collect();
+        ids.sort_unstable();
+        assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
+    }
+
+    #[test]
+    fn every_entry_says_why_and_what_to_do() {
+        for entry in all() {
+            assert!(!entry.title.is_empty() && !entry.why.is_empty() && !entry.fix.is_empty(), "{}", entry.code());
+        }
+    }
+
+    /// RL_UPDATE_DOCS=1 writes the page anew.
+    #[test]
+    fn the_troubleshooting_page_is_the_catalog() {
+        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/troubleshooting.md");
+        if std::env::var_os("RL_UPDATE_DOCS").is_some() {
+            std::fs::write(&page, markdown()).expect("write");
+        }
+        assert_eq!(std::fs::read_to_string(&page).expect("read"), markdown());
+    }
+}

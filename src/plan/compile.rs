@@ -10,9 +10,9 @@ use std::path::{Component, Path, PathBuf};
 use oci_spec::runtime::{Capabilities, Linux, LinuxNamespaceType, Mount, Spec};
 
 use super::options::{Options, sort};
-use super::unsupported;
+use super::unsupported::{self, bad};
 use super::{CapabilitySets, HostPlan, IdPlan, Namespaces, Plan, Process, Propagation, RootSource, Step};
-use crate::error::{Error, Result, catalog::command_line, catalog::rootfs};
+use crate::error::{Error, Result, catalog::rootfs};
 use crate::spec::{Extras, Identity, Ids, SeccompChoice, Ulimit};
 
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
@@ -82,10 +82,6 @@ pub fn compile(
             init: extras.init,
         },
     })
-}
-
-pub(super) fn bad(field: &str, what: &str) -> Error {
-    Error::new(&command_line::SPECIFICATION, format!("{field} {what}"))
 }
 
 fn id_plan(ids: &Ids) -> IdPlan {

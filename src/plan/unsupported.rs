@@ -4,8 +4,12 @@
 
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
 
-use super::compile::bad;
-use crate::error::Result;
+use crate::error::{Error, Result, catalog::command_line};
+
+/// A field of the specification that can't become a plan.
+pub(super) fn bad(field: &str, what: &str) -> Error {
+    Error::new(&command_line::SPECIFICATION, format!("{field} {what}"))
+}
 
 /// Refuses the first field that would have to be ignored.
 pub(super) fn check(spec: &Spec) -> Result<()> {

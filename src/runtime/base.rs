@@ -9,6 +9,7 @@ use nix::sched::{CloneFlags, unshare};
 use subid::IdMap;
 
 use super::holder::{self, Maps};
+use super::refusal::refused;
 use crate::error::{Context, Error, Result, catalog::ids};
 use crate::host::{Caller, Host, Kind};
 use crate::spec::{UserNs, ids::Base};
@@ -123,31 +124,6 @@ fn single(caller: &Caller) -> Result<()> {
     write("/proc/self/setgroups", "deny".into())?;
     write("/proc/self/uid_map", format!("0 {} 1", caller.uid))?;
     write("/proc/self/gid_map", format!("0 {} 1", caller.gid))
-}
-
-/// Why the kernel gave no user namespace, from the switches that distributions have.
-pub(super) fn refused(errno: nix::errno::Errno) -> Error {
-    let switch = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
-    let error = Error::new(&ids::NO_USER_NAMESPACE, "make a user namespace").because(errno);
-    let zero = Some("0".to_owned());
-    if switch("/proc/sys/user/max_user_namespaces") == zero {
-        return error
-            .fix("user.max_user_namespaces is 0. Ask the administrator for: sysctl -w user.max_user_namespaces=15000");
-    }
-    if switch("/proc/sys/kernel/unprivileged_userns_clone") == zero {
-        return error.fix(
-            "kernel.unprivileged_userns_clone is 0. Ask the administrator for: sysctl -w kernel.unprivileged_userns_clone=1",
-        );
-    }
-    if switch("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some("1".into()) {
-        let exe = std::env::current_exe().unwrap_or_default();
-        return error.fix(format!(
-            "AppArmor allows user namespaces only to programs with a profile. Ask the administrator for the file \
-             /etc/apparmor.d/rl with\n  abi <abi/4.0>,\n  profile rl {} flags=(unconfined) {{ userns, }}\nand: apparmor_parser -r /etc/apparmor.d/rl",
-            exe.display()
-        ));
-    }
-    error
 }
 
 impl From<Maps> for Base {

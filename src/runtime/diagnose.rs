@@ -9,7 +9,7 @@ mod elf;
 mod libraries;
 
 use std::io::Read;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -19,6 +19,8 @@ use pathrs::RootRef;
 use pathrs::flags::OpenFlags;
 
 use crate::error::{Error, catalog::process};
+use crate::spec::capabilities;
+use crate::sys::xattr;
 
 pub use libraries::missing as missing_libraries;
 
@@ -40,6 +42,9 @@ pub fn explain(root: BorrowedFd<'_>, command: &str, search: &str, cwd: &Path, er
         Ok(path) => path,
         Err(error) => return error,
     };
+    if let Some(error) = (errno == Errno::EPERM).then(|| file_capabilities(root, &path)).flatten() {
+        return error;
+    }
     inspect(root, &path, DEEPEST)
         .unwrap_or_else(|| Error::new(&process::NOT_EXECUTABLE, format!("execute {}", path.display())).because(errno))
 }
@@ -112,6 +117,19 @@ fn inspect(root: BorrowedFd<'_>, path: &Path, depth: usize) -> Option<Error> {
         return program(root, path, &start, &file);
     }
     refuse("is no program: neither an ELF file nor a script that starts with #!".into())
+}
+
+/// A file whose capabilities are effective at once can't be executed where the bounding set lacks one of them (capabilities(7),
+/// "Safety checking for capability-dumb binaries"): ping on Debian without CAP_NET_RAW.
+fn file_capabilities(root: BorrowedFd<'_>, path: &Path) -> Option<Error> {
+    let flags = OpenFlags::O_RDONLY | OpenFlags::O_NONBLOCK | OpenFlags::O_NOCTTY;
+    let file = RootRef::from_fd(root).open_subpath(path, flags).ok()?;
+    let mut buffer = [0; 64];
+    let data = xattr::get(file.as_fd(), c"security.capability", &mut buffer).ok()?;
+    let word = |at: usize| Some(u64::from(u32::from_le_bytes(data.get(at..at + 4)?.try_into().ok()?)));
+    let names = capabilities::names(word(4)? | word(12).unwrap_or(0) << 32).join(",").to_lowercase();
+    let what = format!("{} has the file capability {names}, which this container may not have", path.display());
+    Some(Error::new(&process::NOT_EXECUTABLE, what).fix(format!("Give it: --cap-add={names}")))
 }
 
 fn script(root: BorrowedFd<'_>, path: &Path, start: &[u8], depth: usize) -> Option<Error> {

@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use subid::IdMap;
 
-use super::{base::refused, procfs};
+use super::{procfs, refusal::refused};
 use crate::error::{Context, Error, Result, catalog::ids, catalog::state};
 use crate::sys::child::{close_all_but, exit_now, open_pidfd};
 use crate::sys::clone::{Side, clone};

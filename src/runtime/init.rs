@@ -40,14 +40,17 @@ struct State {
     root: Option<Root>,
     account: Option<Account>,
     slave: Option<OwnedFd>,
+    /// What of the host each step needs, by its index; taken by the step.
+    sources: Vec<Option<OwnedFd>>,
+    /// Where the root is attached until pivot_root.
+    on: Option<OwnedFd>,
 }
 
 /// After the container has ended with 127: builds its root once more and looks for libraries that the loader can't have found.
 /// Never returns; what it finds goes up as a failure, nothing as an end.
 pub(super) fn examine(init: &Init<'_>) -> ! {
     if init.channel.wait_for_go() {
-        let found = become_root(init.plan).and_then(|()| missing_libraries(init));
-        if let Ok(Some(error)) = found {
+        if let Ok(Some(error)) = missing_libraries(init) {
             report(&init.channel, &error);
         }
     }
@@ -55,16 +58,13 @@ pub(super) fn examine(init: &Init<'_>) -> ! {
 }
 
 fn missing_libraries(init: &Init<'_>) -> Result<Option<Error>> {
-    let mut state = State::default();
+    let mut state = open_host(init.plan)?;
+    become_root(init.plan)?;
     // The root file system and the volumes; no terminal, no device, nothing behind the pivot.
-    let needed = |step: &&Step| {
-        matches!(
-            step,
-            Step::Isolate { .. } | Step::Overlay { .. } | Step::BindRoot { .. } | Step::Bind { device: false, .. }
-        )
-    };
-    for step in init.plan.steps.iter().filter(needed) {
-        state.carry_out(step, init)?;
+    let needed =
+        |step: &Step| matches!(step, Step::Overlay { .. } | Step::BindRoot { .. } | Step::Bind { device: false, .. });
+    for (index, step) in init.plan.steps.iter().enumerate().filter(|(_, step)| needed(step)) {
+        state.carry_out(index, step, init)?;
     }
     let command = &init.plan.process;
     let Some(program) = command.args.first() else { return Ok(None) };
@@ -88,17 +88,40 @@ pub(super) fn run(init: &Init<'_>) -> ! {
 }
 
 fn carry_out(init: &Init<'_>) -> Result<State> {
+    let mut state = open_host(init.plan)?;
     become_root(init.plan)?;
     // Everything but 0-2 goes at exec, what the caller of rl has left open too (CVE-2024-21626).
     process::close_on_exec_above_stdio().context(&codes::SETUP, || "mark the descriptors close-on-exec".into())?;
     // A session of its own: the caller's terminal is not the controlling one, so TIOCSTI can't type into it (CVE-2017-5226).
     nix::unistd::setsid().context(&codes::SETUP, || "make a session".into())?;
-    let mut state = State::default();
-    for step in &init.plan.steps {
-        state.carry_out(step, init)?;
+    for (index, step) in init.plan.steps.iter().enumerate() {
+        state.carry_out(index, step, init)?;
     }
     stdio(&init.plan.process, &state)?;
     die_with_parent(&init.channel)?;
+    Ok(state)
+}
+
+/// Opens whatever of the host the steps name, while this is still the caller: container root may be another, who has no way
+/// through the caller's private directories (nomap, auto). What is opened is detached already, so no path is looked up again.
+fn open_host(plan: &Plan) -> Result<State> {
+    let mut state = State::default();
+    for step in &plan.steps {
+        let source = match step {
+            Step::Isolate { propagation } => {
+                mounts::isolate(*propagation)?;
+                None
+            }
+            Step::Overlay { on, .. } => Some(mounts::open_directory(on)?),
+            Step::BindRoot { source, on } => {
+                state.on = Some(mounts::open_directory(on)?);
+                Some(mounts::clone_root(source)?)
+            }
+            Step::Bind { source, recursive, .. } => Some(mounts::clone_source(source, *recursive)?),
+            _ => None,
+        };
+        state.sources.push(source);
+    }
     Ok(state)
 }
 
@@ -136,15 +159,18 @@ fn die_with_parent(channel: &Channel) -> Result<()> {
 }
 
 impl State {
-    fn carry_out(&mut self, step: &Step, init: &Init<'_>) -> Result<()> {
+    fn carry_out(&mut self, index: usize, step: &Step, init: &Init<'_>) -> Result<()> {
         match step {
-            Step::Isolate { propagation } => mounts::isolate(*propagation),
-            Step::Overlay { lower, upper, work, on } => {
-                self.root = Some(mounts::overlay(lower, upper, work, on)?);
+            // Before anything of the host was opened.
+            Step::Isolate { .. } => Ok(()),
+            Step::Overlay { lower, upper, work, .. } => {
+                self.root = Some(mounts::overlay(lower, upper, work, &self.source(index)?)?);
                 Ok(())
             }
-            Step::BindRoot { source, on } => {
-                self.root = Some(mounts::bind_root(source, on)?);
+            Step::BindRoot { .. } => {
+                let (tree, on) = (self.source(index)?, self.on.take());
+                let on = on.ok_or_else(|| Error::new(&rootfs::MOUNT, "find where the root is attached"))?;
+                self.root = Some(mounts::bind_root(tree, &on)?);
                 Ok(())
             }
             Step::Terminal => self.terminal(&init.channel),
@@ -173,7 +199,7 @@ impl State {
             | Step::Directory { .. }
             | Step::Symlink { .. }
             | Step::Mask { .. }
-            | Step::ReadOnly { .. } => self.mount(step),
+            | Step::ReadOnly { .. } => self.mount(index, step),
         }
     }
 
@@ -181,20 +207,23 @@ impl State {
         self.root.as_mut().ok_or_else(|| Error::new(&rootfs::MOUNT, "use a root file system before it was mounted"))
     }
 
-    fn mount(&mut self, step: &Step) -> Result<()> {
+    fn source(&mut self, index: usize) -> Result<OwnedFd> {
+        let source = self.sources.get_mut(index).and_then(Option::take);
+        source.ok_or_else(|| Error::new(&rootfs::MOUNT, format!("find what step {index} has opened of the host")))
+    }
+
+    fn mount(&mut self, index: usize, step: &Step) -> Result<()> {
+        let tree = if let Step::Bind { .. } = step { Some(self.source(index)?) } else { None };
         let root = self.root()?;
         match step {
             Step::Mount { filesystem, target, attributes, options, fallback_bind } => {
                 root.mount(filesystem, target, *attributes, options, fallback_bind.as_deref())
             }
-            Step::Bind { source, target, recursive, attributes, propagation, device } => root.bind(&Bind {
-                source,
-                target,
-                recursive: *recursive,
-                attributes: *attributes,
-                propagation: *propagation,
-                device: *device,
-            }),
+            Step::Bind { source, target, recursive, attributes, propagation, device } => {
+                let (attributes, propagation) = (*attributes, *propagation);
+                let bind = Bind { source, target, recursive: *recursive, attributes, propagation, device: *device };
+                tree.map_or(Ok(()), |tree| root.bind(&bind, &tree))
+            }
             Step::Directory { target, .. } => root.directory(target).map(drop),
             Step::Symlink { target, to } => root.symlink(target, to),
             Step::Mask { targets } => targets.iter().try_for_each(|target| root.mask(target)),

@@ -23,6 +23,10 @@ use crate::sys::mount::{
 /// As many links as the kernel follows in one path (ELOOP).
 const MOST_LINKS: usize = 40;
 
+/// The kernel's EINVAL for a plain `bind` over a tree whose submounts belong to the host says nothing by itself.
+const NOT_RECURSIVE: &str = "Where other file systems are mounted below a directory, binding it without them would uncover what they cover, \
+                             which the kernel refuses. Use rbind.";
+
 /// What a missing mount target is made as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -47,7 +51,7 @@ pub(super) fn isolate(propagation: Propagation) -> Result<()> {
 }
 
 /// Image layers below a writable directory, attached on `on`.
-pub(super) fn overlay(lower: &[PathBuf], upper: &Path, work: &Path, on: &Path) -> Result<Root> {
+pub(super) fn overlay(lower: &[PathBuf], upper: &Path, work: &Path, on: &OwnedFd) -> Result<Root> {
     let doing = || format!("mount an overlay of {} layers with the upper directory {}", lower.len(), upper.display());
     let make = || -> Result<OwnedFd, Errno> {
         let fs = fsopen(c"overlay")?;
@@ -66,26 +70,33 @@ pub(super) fn overlay(lower: &[PathBuf], upper: &Path, work: &Path, on: &Path) -
     Root::attach(make().context(&rootfs::MOUNT, doing)?, on)
 }
 
+/// A directory of the host, with the mounts below it, to be the root.
+pub(super) fn clone_root(source: &Path) -> Result<OwnedFd> {
+    clone_host(source, true).context(&rootfs::ROOTFS, || format!("bind {}", source.display()))
+}
+
 /// A directory of the host is the root.
-pub(super) fn bind_root(source: &Path, on: &Path) -> Result<Root> {
-    let tree = clone_host(source, true).context(&rootfs::ROOTFS, || format!("bind {}", source.display()))?;
+pub(super) fn bind_root(tree: OwnedFd, on: &OwnedFd) -> Result<Root> {
     let change = Change { propagation: propagation_flag(Propagation::Private), recursive: true, ..Change::default() };
-    mount_setattr(tree.as_fd(), change)
-        .context(&rootfs::ROOTFS, || format!("make the mounts of {} private", source.display()))?;
+    mount_setattr(tree.as_fd(), change).context(&rootfs::ROOTFS, || "make the root's mounts private".into())?;
     Root::attach(tree, on)
 }
 
+/// What a volume binds.
+pub(super) fn clone_source(source: &Path, recursive: bool) -> Result<OwnedFd> {
+    let tree = clone_host(source, recursive).context(&rootfs::VOLUME, || format!("bind {}", source.display()));
+    tree.map_err(|error| if recursive { error } else { error.fix(NOT_RECURSIVE) })
+}
+
+/// A real directory, to attach something on.
+pub(super) fn open_directory(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(AT_FDCWD, path, flags, Mode::empty()).context(&rootfs::MOUNT, || format!("open {}", path.display()))
+}
+
 impl Root {
-    fn attach(mount: OwnedFd, on: &Path) -> Result<Self> {
-        let target = openat(
-            AT_FDCWD,
-            on,
-            OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        );
-        let target = target.context(&rootfs::MOUNT, || format!("open {}", on.display()))?;
-        attach(mount.as_fd(), target.as_fd())
-            .context(&rootfs::MOUNT, || format!("attach the root on {}", on.display()))?;
+    fn attach(mount: OwnedFd, on: &OwnedFd) -> Result<Self> {
+        attach(mount.as_fd(), on.as_fd()).context(&rootfs::MOUNT, || "attach the root".into())?;
         Ok(Self { inner: pathrs::Root::from_fd(mount), fresh: None, empty: None })
     }
 
@@ -128,11 +139,9 @@ impl Root {
     }
 
     /// A file or directory of the host; a missing target is made in its kind.
-    pub(super) fn bind(&self, bind: &Bind<'_>) -> Result<()> {
+    pub(super) fn bind(&self, bind: &Bind<'_>, tree: &OwnedFd) -> Result<()> {
         let doing = || format!("bind {} on {}", bind.source.display(), bind.target.display());
-        let tree = clone_host(bind.source, bind.recursive).context(&rootfs::VOLUME, doing);
-        let tree = tree.map_err(|error| not_recursive(error, bind))?;
-        let stat = fstat(&tree).context(&rootfs::VOLUME, doing)?;
+        let stat = fstat(tree).context(&rootfs::VOLUME, doing)?;
         if bind.device {
             check_device(&stat, bind.source)?;
         }
@@ -351,14 +360,6 @@ fn check_device(stat: &nix::sys::stat::FileStat, source: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(&rootfs::VOLUME, format!("bind the device {}", source.display())).because("it is no device node"))
-}
-
-/// The kernel's EINVAL for a plain `bind` over a tree whose submounts belong to the host says nothing by itself.
-fn not_recursive(error: Error, bind: &Bind<'_>) -> Error {
-    if bind.recursive {
-        return error;
-    }
-    error.fix("Other file systems are mounted below this directory; without rbind they would be uncovered, which the kernel refuses. Use rbind.")
 }
 
 fn split(path: &Path) -> Result<(&Path, &OsStr)> {

@@ -42,7 +42,7 @@ pub fn run(plan: &Plan, filter: Option<&Filter>, container: &Container, dirs: &D
         // Without a pid namespace nothing ends the container's other processes with its first one; they become ours instead.
         nix::sys::prctl::set_child_subreaper(true).context(&codes::SETUP, || "become a subreaper".into())?;
     }
-    let child = match clone(flags(plan.namespaces)).map_err(super::base::refused)? {
+    let child = match clone(flags(plan.namespaces)).map_err(super::refusal::refused)? {
         Side::Parent(child) => child,
         Side::Child => {
             drop(channel);

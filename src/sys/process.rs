@@ -39,3 +39,11 @@ pub fn adopt(fd: RawFd) -> OwnedFd {
     // SAFETY: the only caller passes numbers that recvmsg(2) has made for this very message; nobody else owns them.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
+
+/// Makes a command end when this process does, however that ends (PR_SET_PDEATHSIG).
+pub fn end_with_parent(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let bind = || nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(std::io::Error::from);
+    // SAFETY: between fork and exec the closure makes one system call and touches no memory but its own.
+    unsafe { command.pre_exec(bind) };
+}

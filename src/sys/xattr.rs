@@ -1,4 +1,4 @@
-//! Extended attributes of an open file (xattr(7)); nix has no call for them.
+//! Extended attributes of an open file (xattr(7)); nix has no calls for them.
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -13,4 +13,15 @@ pub fn set(file: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> Result<(), Errno>
     // SAFETY: name is a C string and value a buffer of the length that is passed; both outlive the call.
     let result = unsafe { libc::fsetxattr(file.as_raw_fd(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
     Errno::result(result).map(drop)
+}
+
+/// Reads an attribute of at most `into.len()` bytes.
+///
+/// # Errors
+/// ENODATA where the file has none of that name, ERANGE when it is longer.
+pub fn get<'a>(file: BorrowedFd<'_>, name: &CStr, into: &'a mut [u8]) -> Result<&'a [u8], Errno> {
+    // SAFETY: name is a C string and `into` writable memory of the length that is passed; both outlive the call.
+    let result = unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), into.as_mut_ptr().cast(), into.len()) };
+    let count = usize::try_from(Errno::result(result)?).map_err(|_| Errno::EIO)?;
+    Ok(&into[..count.min(into.len())])
 }

@@ -61,4 +61,12 @@ mod full_map {
         assert_eq!(out.stdout, "uid=5(games) gid=5(tty) groups=5(tty),29(audio)\n/usr/games\n");
         let _ = debian();
     }
+
+    #[test]
+    fn a_file_capability_that_the_container_lacks_is_named() {
+        let rl = Rl::with_debian();
+        let out = rl.run(&["run", "--rm", "debian", "ping", "-c", "1", "127.0.0.1"]).fails_with(126);
+        assert!(out.stderr.contains("--cap-add=net_raw"), "{}", out.stderr);
+        rl.run(&["run", "--rm", "--cap-add=net_raw", "debian", "ping", "-c", "1", "127.0.0.1"]).success();
+    }
 }

@@ -51,6 +51,16 @@ mod full_map {
     }
 
     #[test]
+    fn an_image_keeps_its_owners_through_every_map() {
+        let rl = Rl::new();
+        for mode in ["--userns=keep-id:uid=1000,gid=1000", "--userns=auto", "--userns=nomap", "--uidmap=0:1:1000"] {
+            let script = "stat -c %u:%g /bin/busybox /etc/passwd; touch /made && stat -c %u /made";
+            let out = rl.run(&["run", "--rm", mode, "-u", "0", "busybox", "sh", "-c", script]).success();
+            assert_eq!(out.stdout, "0:0\n0:0\n0\n", "{mode}");
+        }
+    }
+
+    #[test]
     fn container_root_has_no_more_than_the_caller_outside() {
         let rl = Rl::new();
         let dir = rl.dir("shared");

@@ -13,4 +13,5 @@ mod ids;
 mod lifecycle;
 mod namespaces;
 mod process;
+mod script;
 mod unshare;

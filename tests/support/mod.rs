@@ -8,7 +8,7 @@
 mod canary;
 mod command;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 pub use canary::Canary;
@@ -29,7 +29,13 @@ pub fn missing(what: &str) -> bool {
 /// The binary under test.
 pub fn binary() -> PathBuf {
     let given = std::env::var_os("RL_BINARY").map(PathBuf::from);
-    given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/rl"))
+    given.unwrap_or_else(|| top().join("target/release/rl"))
+}
+
+/// The tree. nextest sets the variable to where it was told that the tree is now; the place of the build may be closed to
+/// the user who runs the tests.
+pub fn top() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
 }
 
 /// Archives that the set-up has made: `busybox.tar`, `debian.tar.gz`.

@@ -15,6 +15,7 @@ use crate::image::{Hold, Store};
 use crate::plan::{self, Plan, RootSource};
 use crate::runtime::base::{self, Entered};
 use crate::runtime::container::{self, Container};
+use crate::runtime::shifted::{self, Shifted};
 use crate::runtime::{parent, seccomp};
 use crate::spec::{self, Extras, Facts, Identity, Ids, ImageConfig, RunSpec, Source, UserNs};
 
@@ -54,13 +55,25 @@ fn start(
     container: &Container,
 ) -> Result<u8> {
     let root = layers.below(&container.data);
+    let ids = resolve_ids(host, &run.userns, entered)?;
+    let shifted = match root {
+        RootSource::Overlay { .. } if shifted::is_needed(&ids) => {
+            Some(shifted::mount(&root, &ids, &container.identity.dir)?)
+        }
+        _ => None,
+    };
+    let root = shifted.as_ref().map_or(root, Shifted::root);
     let Compiled { plan, extras, .. } = compile(host, run, entered, image, &root, &container.identity)?;
     let bounding = plan.bounding().unwrap_or_default();
     let filter = seccomp::program(&extras.seccomp, bounding, &host.dirs.data.join("seccomp"))?;
     if !run.remove {
         container.keep(&plan.process.args)?;
     }
-    let ended = parent::run(&plan, filter.as_ref(), container, &host.dirs)?;
+    let ended = parent::run(&plan, filter.as_ref(), container, &host.dirs);
+    if let Some(shifted) = shifted {
+        shifted.stop();
+    }
+    let ended = ended?;
     if let Some(remark) = ended.remark {
         eprintln!("rl: {remark}");
     }

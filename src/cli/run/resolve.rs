@@ -95,6 +95,11 @@ fn words(matches: &ArgMatches) -> Result<(Source, Vec<String>)> {
             .fix(format!("Type: {fix}. See: rl run --help")));
     };
     let first = text(first)?;
+    // The words are free to begin with a hyphen, because the command's own do. No image does: this is a flag that rl lacks.
+    if first.starts_with('-') {
+        return Err(Error::new(&command_line::USAGE, format!("rl run has no flag {first}"))
+            .fix("See: rl run --help. Flags of the command stand behind the image."));
+    }
     let source = if rootfs { directory(&first)? } else { Source::Image(first) };
     Ok((source, words.map(text).collect::<Result<_>>()?))
 }

@@ -15,6 +15,10 @@ entries! {
     UNSAFE_TARGET = 404, exit 125, "an unsafe path in the root file system",
         why "A path on which something must be mounted is a symbolic link where none may be, or has a component that is no directory. A hostile image does this to escape.",
         fix "Look at the path in the image; do not run it if you did not make it.";
+    /// Owners could not be shifted for another id map.
+    SHIFT = 405, exit 125, "cannot show the image through this id map",
+        why "With keep-id, auto, nomap or --uidmap the container sees other ids than the image was unpacked with. fuse-overlayfs shifts them at the mount; it, or /dev/fuse, is missing or refused. rl never copies an image for it.",
+        fix "Install the package fuse-overlayfs and see that /dev/fuse is readable and writable, or leave --userns out.";
     /// A volume's source or target can't be used.
     VOLUME = 403, exit 125, "cannot use this volume",
         why "The source of a bind mount is missing or the target is not a path inside the container.",

@@ -1,3 +1,5 @@
+//! Programs that can't be executed, each made in a temporary root, and what is said about them.
+
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 

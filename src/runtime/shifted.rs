@@ -1,0 +1,108 @@
+//! An image whose ids the container sees through another map than it was unpacked with (keep-id, auto, nomap, --uidmap).
+//!
+//! A disk file system can't be id-mapped without host privilege, so fuse-overlayfs shifts the owners at the mount; nothing is ever
+//! copied. Owns that mount. The surprise: it is made in a mount namespace of `rl`'s own, before the container is cloned, which
+//! then has it as an ordinary directory; with `rl` it goes, however `rl` ends.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fuse_overlayfs::{Mount, Program, Running, Shift};
+use nix::sched::{CloneFlags, unshare};
+use subid::IdMap;
+
+use super::mounts;
+use crate::error::{Context, Error, Result, catalog::rootfs};
+use crate::plan::{Propagation, RootSource};
+use crate::spec::Ids;
+use crate::sys::process;
+
+/// The container has ended and its mount namespace with it; only a program that hangs needs longer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The mount, for as long as the container runs.
+#[derive(Debug)]
+pub struct Shifted {
+    running: Running,
+    target: PathBuf,
+}
+
+/// Whether the container sees other ids than the layers were unpacked with.
+pub fn is_needed(ids: &Ids) -> bool {
+    let moved = |map: &IdMap| map.extents().iter().any(|extent| extent.inside != extent.outside);
+    moved(&ids.uid) || moved(&ids.gid)
+}
+
+/// Mounts the overlay that `root` describes below `dir`, with its owners shifted.
+///
+/// # Errors
+/// `RL0405` when fuse-overlayfs or /dev/fuse is missing or does not work.
+pub fn mount(root: &RootSource, ids: &Ids, dir: &Path) -> Result<Shifted> {
+    let RootSource::Overlay { lower, upper, work } = root else {
+        return Err(Error::new(&rootfs::SHIFT, "shift the owners of a directory that is no overlay"));
+    };
+    let doing = || "mount the image with shifted owners".to_owned();
+    let target = dir.join("shifted");
+    for path in [upper, work, &target] {
+        std::fs::create_dir_all(path).context(&rootfs::SHIFT, || format!("make {}", path.display()))?;
+    }
+    unshare(CloneFlags::CLONE_NEWNS).context(&rootfs::SHIFT, || "make a mount namespace".into())?;
+    mounts::isolate(Propagation::Private)?;
+    let extra = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("lib/rl/bin")));
+    let failed = |error: fuse_overlayfs::Error| {
+        let fix = error.fix();
+        Error::new(&rootfs::SHIFT, doing()).because(error).fix(fix)
+    };
+    let program = Program::find(None, extra.as_slice()).map_err(failed)?;
+    let mount = Mount {
+        lower: lower.clone(),
+        upper: Some(upper.clone()),
+        work: Some(work.clone()),
+        target: target.clone(),
+        uid_mapping: shifts(&ids.uid),
+        gid_mapping: shifts(&ids.gid),
+        volatile: false,
+    };
+    let running = mount.start(&program, process::end_with_parent).map_err(failed)?;
+    Ok(Shifted { running, target })
+}
+
+/// What is container id C in the image is id C of the base on disk, and must be shown as whatever C is in the base now.
+fn shifts(map: &IdMap) -> Vec<Shift> {
+    map.extents()
+        .iter()
+        .map(|extent| Shift { stored: extent.inside, shown: extent.outside, count: extent.count })
+        .collect()
+}
+
+impl Shifted {
+    /// The container's root: a directory.
+    pub fn root(&self) -> RootSource {
+        RootSource::Directory(self.target.clone())
+    }
+
+    /// Takes the mount away; what fuse-overlayfs says in the end is of no use to anybody once the container has ended.
+    pub fn stop(self) {
+        let _ = self.running.stop(PATIENCE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use subid::Extent;
+
+    use super::*;
+
+    #[test]
+    fn an_id_of_the_image_is_shown_as_what_it_is_in_the_container() {
+        // keep-id for uid 1001: container 1001 is the caller, base 0.
+        let extent = |inside, outside, count| Extent { inside, outside, count };
+        let map = IdMap::new(vec![extent(0, 1, 1001), extent(1001, 0, 1), extent(1002, 1002, 10)]).expect("map");
+        let shown = |id: u32| {
+            let all = shifts(&map);
+            let one = all.iter().find(|shift| shift.stored <= id && id - shift.stored < shift.count).expect("mapped");
+            one.shown + (id - one.stored)
+        };
+        assert_eq!((shown(0), shown(1001), shown(1002)), (1, 0, 1002));
+    }
+}

@@ -1,0 +1,140 @@
+#!/bin/sh
+# run.sh [--quick] [--json FILE]: what rl costs beside its peers, measured side by side, as an unprivileged user.
+#
+# Prints one line a row: both medians, their ratio, and the ratio that the design allows. Called by root it becomes
+# rltest1 (./install.sh test makes that user) in a mount namespace of its own, where /sys/fs/cgroup is cgroup2 alone:
+# crun refuses the hybrid layout. The surprise: the programs take turns, several rounds each, because a machine's speed
+# drifts more within a minute than rl and bubblewrap differ. Where a peer is not installed its row is left out.
+set -eu
+
+usage() { sed -n '2s/^# //p' "$0"; }
+top=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+quick=
+json=
+while [ $# -gt 0 ]; do
+	case $1 in
+	--quick) quick=yes ;;
+	--json) [ $# -gt 1 ] || { usage >&2; exit 2; }; json=$2; shift ;;
+	--help | -h) usage; exit 0 ;;
+	*) usage >&2; exit 2 ;;
+	esac
+	shift
+done
+if [ -n "$quick" ]; then rounds=2 runs=20 slow=1; else rounds=5 runs=100 slow=3; fi
+
+# --- as root: lay out what the user may read, and become that user ---
+
+if [ "$(id -u)" = 0 ]; then
+	id rltest1 >/dev/null 2>&1 || { echo "bench: there is no user rltest1; ./install.sh test makes it" >&2; exit 1; }
+	dir=$(mktemp -d /var/tmp/rl-bench.XXXXXX)
+	trap 'rm -rf "$dir"' EXIT
+	mkdir "$dir/tests" "$dir/tests/bench"
+	cp "${RL_BINARY:-${CARGO_TARGET_DIR:-$top/target}/release/rl}" "$dir/rl"
+	cp "$top"/tests/make-busybox.sh "$dir/tests/"
+	cp "$0" "$dir/tests/bench/run.sh"
+	chmod -R a+rX "$dir"
+	run=/run/user/$(id -u rltest1)
+	mkdir -p "$run"
+	chown rltest1: "$run"
+	chmod 700 "$run"
+	unshare -m sh -c 'mount --make-rprivate / && { mount -t cgroup2 none /sys/fs/cgroup || true; } && exec "$@"' sh \
+		setpriv --reuid rltest1 --regid rltest1 --init-groups env -i PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
+		HOME="$(getent passwd rltest1 | cut -d: -f6)" XDG_RUNTIME_DIR="$run" RL_BINARY="$dir/rl" \
+		RL_TEST_CACHE="${RL_TEST_CACHE:-/var/cache/rl-tests}" \
+		"$dir/tests/bench/run.sh" ${quick:+--quick} --json /dev/fd/3 3>"$dir/json"
+	[ -z "$json" ] || cp "$dir/json" "$json"
+	exit
+fi
+
+command -v hyperfine >/dev/null || { echo "bench: hyperfine is not installed" >&2; exit 1; }
+binary=${RL_BINARY:-${CARGO_TARGET_DIR:-$top/target}/release/rl}
+cache=${RL_TEST_CACHE:-/var/cache/rl-tests}
+work=$(mktemp -d)
+mkdir "$work/data" "$work/run" "$work/root" "$work/bundle"
+chmod 700 "$work/data" "$work/run"
+rl="$binary --root $work/data --runroot $work/run"
+# Files of subordinate ids can be deleted from inside only; with the run directory the holder goes.
+trap '$rl unshare rm -rf "$work/data" "$work/unpacked" 2>/dev/null || true; rm -rf "$work"' EXIT
+
+"$top/tests/make-busybox.sh" "$work/busybox.tar"
+tar -C "$work/root" --no-same-owner -xf "$work/busybox.tar"
+$rl import -q "$work/busybox.tar" busybox >/dev/null
+: >"$work/rows"
+
+# --- measuring ---
+
+# row NAME LIMIT PREPARE RUNS OURS PEER THEIRS: medians of all rounds, ours first and theirs first in turn.
+row() {
+	name=$1 limit=$2 prepare=$3 count=$4 ours=$5 peer=$6 theirs=$7
+	if ! command -v "$peer" >/dev/null; then
+		printf '%-30s %s is not installed\n' "$name" "$peer"
+		return
+	fi
+	: >"$work/all"
+	round=0
+	while [ "$round" -lt "$rounds" ]; do
+		set -- -n rl "$ours" -n peer "$theirs"
+		[ $((round % 2)) = 0 ] || set -- -n peer "$theirs" -n rl "$ours"
+		hyperfine -N --style none --warmup 3 --runs "$count" --prepare "$prepare" --export-csv "$work/csv" "$@" \
+			>"$work/log" 2>&1 || { cat "$work/log" >&2; echo "bench: $name: a command failed" >&2; exit 1; }
+		tail -n +2 "$work/csv" >>"$work/all"
+		round=$((round + 1))
+	done
+	one=$(median rl)
+	other=$(median peer)
+	awk -v name="$name" -v limit="$limit" -v peer="$peer" -v a="$one" -v b="$other" 'BEGIN {
+		printf "%-30s %9.2f ms %9.2f ms  %-5s %6.2f   %s\n", name, a * 1000, b * 1000, peer, a / b, limit
+	}'
+	printf '{"row":"%s","peer":"%s","rl_s":%s,"peer_s":%s,"limit":%s}\n' "$name" "$peer" "$one" "$other" "$limit" \
+		>>"$work/rows"
+}
+
+# The median of the rounds' medians.
+median() {
+	sed -n "s/^$1,//p" "$work/all" | cut -d, -f3 | sort -g |
+		awk '{ at[NR] = $1 } END { print NR % 2 ? at[(NR + 1) / 2] : (at[NR / 2] + at[NR / 2 + 1]) / 2 }'
+}
+
+# A bundle as the peer's own `spec --rootless` writes it, with the caller's full range, which is what rl maps.
+bundle() {
+	(cd "$work/bundle" && rm -f config.json && "$1" spec --rootless)
+	uids=$(sed -n "s/^$(id -un)://p" /etc/subuid | head -n 1)
+	gids=$(sed -n "s/^$(id -un)://p" /etc/subgid | head -n 1)
+	awk -v root="$work/root" -v uids="$uids" -v gids="$gids" '
+		/"terminal":/ { sub(/true/, "false") }
+		/"path": "rootfs"/ { sub(/"rootfs"/, "\"" root "\"") }
+		/"args":/ { args = 1 }
+		args && /"sh"/ { sub(/"sh"/, "\"/bin/true\""); args = 0 }
+		{ print }
+		/"size": 1$/ {
+			split(++seen == 1 ? uids : gids, range, ":")
+			printf "},{\"containerID\":1,\"hostID\":%s,\"size\":%s\n", range[1], range[2]
+		}' "$work/bundle/config.json" >"$work/bundle/new"
+	mv "$work/bundle/new" "$work/bundle/config.json"
+}
+
+printf '%-30s %12s %12s  %-5s %6s   %s\n' row rl peer '' ratio allowed
+warm="bwrap --unshare-all --bind $work/root / --proc /proc --dev /dev /bin/true"
+row "warm, --rootfs" 1.0 true "$runs" "$rl run --rm --network none --rootfs $work/root /bin/true" bwrap "$warm"
+row "warm, image on overlay" 1.2 true "$runs" "$rl run --rm --network none busybox true" bwrap "$warm"
+# Without its state the holder ends, and the next run makes one.
+cold="rm -rf $work/run/holder"
+first="$rl run --rm --network none busybox true"
+if command -v crun >/dev/null; then bundle crun; fi
+row "first run, image" 1.0 "$cold" "$runs" "$first" crun \
+	"crun --root $work/run/crun --cgroup-manager=disabled run --bundle $work/bundle bench"
+if command -v runc >/dev/null; then bundle runc; fi
+row "first run, image" 1.0 "$cold" "$((runs / 2))" "$first" runc \
+	"runc --root $work/run/runc run --bundle $work/bundle bench"
+if [ -e "$cache/debian.tar.gz" ]; then
+	mkdir "$work/unpacked"
+	cp "$(readlink -f "$cache/debian.tar.gz")" "$work/debian.tar.gz"
+	# Both start from nothing: the image and the tree of the run before are deleted first. No namespace may make
+	# the archive's few device nodes, and tar would fail over them.
+	clean="sh -c '$rl rmi debian >/dev/null 2>&1; $rl unshare sh -c \"rm -rf $work/unpacked/*\"'"
+	rounds=1
+	row "import of $(du -m "$work/debian.tar.gz" | cut -f1) MB .tar.gz" 0.7 "$clean" "$slow" \
+		"$rl import -q $work/debian.tar.gz debian" tar \
+		"unshare --map-root-user --map-auto tar -C $work/unpacked --exclude=./dev/* -xzf $work/debian.tar.gz"
+fi
+[ -z "$json" ] || paste -sd, "$work/rows" | sed 's/^/[/; s/$/]/' >"$json"
