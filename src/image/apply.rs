@@ -8,7 +8,7 @@
 //! | an absolute name, `..`, a component beyond 255 bytes, more than 1024 levels | refused |
 //! | a name that leads through a symbolic link or a file, were it the archive's own | refused |
 //! | a hard link through a link, out of the tree, to a directory, to nothing, to itself | refused |
-//! | a name for the second time | replaces the first; a directory only when it is empty; a directory onto itself is changed |
+//! | a name for the second time | replaces the first; a directory only when empty; onto itself it is changed |
 //! | an owner that is not mapped | refused; with a single id everything belongs to root, and is counted |
 //! | a device node | an empty file that nobody can open, counted: no user namespace can make one |
 //! | attributes of overlays and container tools, trusted.*, security.* but file capabilities | passed over |
@@ -38,7 +38,8 @@ use crate::error::{Error, Result, catalog::image};
 const MOST_ENTRIES: u64 = 10_000_000;
 /// The apparent size of one file, which a sparse one can have without storing it: ext4's own limit.
 const LARGEST_FILE: u64 = 16 << 40;
-/// Bytes that the names of directories may take, with what it costs to keep one until the end: some 600,000 directories.
+/// Bytes that the names of directories may take, with what it costs to keep one until the end: some 600,000
+/// directories.
 const MOST_DIRECTORY_BYTES: usize = 64 << 20;
 const DIRECTORY_COST: usize = 72;
 const NO_TARGET: &str = "a hard link to a directory, or to nothing";
@@ -255,8 +256,8 @@ impl Applier {
         Ok(())
     }
 
-    /// Makes something new. A later entry of a name replaces an earlier one, as in tar, and that is rare: it is looked at only
-    /// when the name turns out to be taken.
+    /// Makes something new. A later entry of a name replaces an earlier one, as in tar, and that is rare: it is looked
+    /// at only when the name turns out to be taken.
     fn make<T>(
         &mut self,
         path: &Path,

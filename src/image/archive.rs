@@ -1,11 +1,12 @@
 //! The tar format: from a stream of blocks to entries, with nothing ambiguous let through.
 //!
-//! Owns framing: which bytes are headers, extensions (pax, GNU long names) and data. The fields of a header are read with the tar
-//! crate; framing is ours because parsers that disagree about it are an attack (CVE-2025-62518), and because every extension
-//! has a bound here. Refused: a pax size beside a different header size, pax beside GNU long names for the same thing, two
-//! extension headers of a kind for one entry, data behind an entry that has none, a negative size or owner, a global pax header
-//! that means more than a comment, bytes behind the end, a missing end. One zero block is an end, as for GNU tar. The surprise:
-//! `size` of a sparse file is not the number of bytes that follow; `stored` is.
+//! Owns framing: which bytes are headers, extensions (pax, GNU long names) and data. The fields of a header are read
+//! with the tar crate; framing is ours because parsers that disagree about it are an attack (CVE-2025-62518), and
+//! because every extension has a bound here. Refused: a pax size beside a different header size, pax beside GNU long
+//! names for the same thing, two extension headers of a kind for one entry, data behind an entry that has none, a
+//! negative size or owner, a global pax header that means more than a comment, bytes behind the end, a missing end. One
+//! zero block is an end, as for GNU tar. The surprise: `size` of a sparse file is not the number of bytes that follow;
+//! `stored` is.
 
 use std::io::{self, Read};
 
@@ -118,7 +119,8 @@ impl<R: Read> Archive<R> {
             let header = tar::Header::from_byte_slice(&block);
             check_sum(&block)?;
             let size = number::field(&block[124..136]).map_err(invalid)?;
-            // Two of a kind for one entry are read differently by different tools, and endless ones would fill the memory.
+            // Two of a kind for one entry are read differently by different tools, and endless ones would fill the
+            // memory.
             if let kind @ (b'x' | b'L' | b'K') = block[156] {
                 if seen.contains(&kind) {
                     return refuse(format!("two extension headers of the type {:?} for one entry", char::from(kind)));

@@ -1,7 +1,8 @@
 //! Owner, mode, time and extended attributes of an entry.
 //!
-//! Owns which attributes are taken from an archive. The surprise: a file capability is written as it is in the archive; in a
-//! user namespace the kernel itself makes it one that counts only there (capabilities(7), "Namespaced file capabilities").
+//! Owns which attributes are taken from an archive. The surprise: a file capability is written as it is in the archive;
+//! in a user namespace the kernel itself makes it one that counts only there (capabilities(7), "Namespaced file
+//! capabilities").
 
 use std::ffi::{CString, OsStr};
 use std::os::fd::BorrowedFd;

@@ -1,10 +1,11 @@
-//! Decompression beside writing: one thread reads and decompresses, hashing what comes out; the other applies the archive.
+//! Decompression beside writing: one thread reads and decompresses, hashing what comes out; the other applies the
+//! archive.
 //!
 //! Owns the recognition of gzip, zstd and xz by their first bytes, the channel between the two, the digest of the whole
-//! uncompressed stream (the diff id of the image specification), and the two limits on what a stream may expand to. They are
-//! here and not at the files, because a bomb can lie where no file is: in headers, in padding, behind the end. The surprise: the
-//! reader gives an error, never an early end, when the stream is cut or a limit is met; an archive must not look complete
-//! because its compression broke off.
+//! uncompressed stream (the diff id of the image specification), and the two limits on what a stream may expand to.
+//! They are here and not at the files, because a bomb can lie where no file is: in headers, in padding, behind the end.
+//! The surprise: the reader gives an error, never an early end, when the stream is cut or a limit is met; an archive
+//! must not look complete because its compression broke off.
 
 use std::cell::Cell;
 use std::io::{self, BufReader, Read};

@@ -1,6 +1,7 @@
 //! `images/*.json`: all that the store knows about a name, in one small file.
 //!
-//! Owns the format and its version. The surprise: the image's whole configuration is in it, so that a run reads no other file.
+//! Owns the format and its version. The surprise: the image's whole configuration is in it, so that a run reads no
+//! other file.
 
 use std::path::Path;
 

@@ -1,7 +1,8 @@
 //! `rl import`: an archive of a root file system becomes an image with one layer.
 //!
-//! Owns the order: stage, decompress and apply side by side, commit. On any failure the staging directory goes and the store is
-//! as it was. The surprise: a layer unpacked with one id is not the layer of the same digest unpacked with all of them.
+//! Owns the order: stage, decompress and apply side by side, commit. On any failure the staging directory goes and the
+//! store is as it was. The surprise: a layer unpacked with one id is not the layer of the same digest unpacked with all
+//! of them.
 
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;

@@ -60,8 +60,8 @@ impl Name {
         &self.tag
     }
 
-    /// The name as one component of a path. Neither `%` nor a capital letter is in any repository, so no two names meet; a name
-    /// too long for a component is its digest.
+    /// The name as one component of a path. Neither `%` nor a capital letter is in any repository, so no two names
+    /// meet; a name too long for a component is its digest.
     pub(super) fn file(&self) -> String {
         let file = format!("{}%{}.json", self.repository.replace('/', "%2F").replace(':', "%3A"), self.tag);
         if file.len() <= LONGEST_FILE {
@@ -78,7 +78,8 @@ impl std::fmt::Display for Name {
     }
 }
 
-/// Whether somebody who typed `text` may have meant the image `name`: another tag of it, a part of it, or up to two slips away.
+/// Whether somebody who typed `text` may have meant the image `name`: another tag of it, a part of it, or up to two
+/// slips away.
 pub(super) fn near(name: &str, text: &str) -> bool {
     let repository = |text: &str| text.rsplit_once(':').map_or(text, |(repository, _)| repository).to_owned();
     let (name, text) = (repository(name), repository(text));

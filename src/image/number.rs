@@ -1,7 +1,7 @@
 //! The numbers of tar: octal and base-256 fields of a header, decimals and times of pax records.
 //!
-//! Pure. Whatever two tools could read differently is refused: signs, spaces inside, values beyond 63 bits. The surprise: only
-//! a time may be negative, because files from before 1970 exist and files of a negative size do not.
+//! Pure. Whatever two tools could read differently is refused: signs, spaces inside, values beyond 63 bits. The
+//! surprise: only a time may be negative, because files from before 1970 exist and files of a negative size do not.
 
 /// A field of a header: octal, or base-256 with the first bit set. A negative one is refused.
 pub(super) fn field(bytes: &[u8]) -> Result<u64, String> {

@@ -1,7 +1,8 @@
-//! Deleting a tree that holds anything: directories without permissions, files of subordinate ids, a hundred thousand levels.
+//! Deleting a tree that holds anything: directories without permissions, files of subordinate ids, a hundred thousand
+//! levels.
 //!
-//! Iterative, by descriptor, never through a link, with bounded memory however many names a directory has. The surprise: a tree
-//! deeper than descriptors allow is flattened, by moving what lies too deep up to the top.
+//! Iterative, by descriptor, never through a link, with bounded memory however many names a directory has. The
+//! surprise: a tree deeper than descriptors allow is flattened, by moving what lies too deep up to the top.
 
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,7 +1,8 @@
 //! Sparse files: where their data lies, in the four ways in which GNU tar has written it.
 //!
-//! Owns the map (offset, length) and its checks: the pieces must be in order, within the file, and add up to what is stored.
-//! Holes are never written, so an archive of a petabyte of nothing costs nothing here and is refused by its size elsewhere.
+//! Owns the map (offset, length) and its checks: the pieces must be in order, within the file, and add up to what is
+//! stored. Holes are never written, so an archive of a petabyte of nothing costs nothing here and is refused by its
+//! size elsewhere.
 
 use std::io::{self, Read};
 

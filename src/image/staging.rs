@@ -1,7 +1,7 @@
 //! `staging/`: what is being made or deleted, out of everybody's sight.
 //!
-//! Owns the directories of writers and their locks: a directory whose lock can be taken was left by a killed process. The
-//! surprise: what is deleted passes through here too, because half a layer must never lie under its digest.
+//! Owns the directories of writers and their locks: a directory whose lock can be taken was left by a killed process.
+//! The surprise: what is deleted passes through here too, because half a layer must never lie under its digest.
 
 use std::fs::{self, File};
 use std::os::unix::fs::DirBuilderExt;

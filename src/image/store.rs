@@ -1,10 +1,11 @@
 //! The store on disk: documents of images, unpacked layers.
 //!
-//! `images/NAME%TAG.json` says everything about a name, so that looking one up is one small read. `layers/DIGEST/diff` is a
-//! layer's tree, shared by all images that have it; DIGEST is that of the uncompressed layer, with `.root` behind it where its
-//! owners were all replaced by root. Writers take the lock of the store's directory for the moments in which names and layers
-//! change; who uses a layer has a shared lock on it. Everything is synced before it is renamed into place: a reader finds the old
-//! state or the new one. The surprise: nothing counts references; what no document names is garbage, found when an image is removed.
+//! `images/NAME%TAG.json` says everything about a name, so that looking one up is one small read. `layers/DIGEST/diff`
+//! is a layer's tree, shared by all images that have it; DIGEST is that of the uncompressed layer, with `.root` behind
+//! it where its owners were all replaced by root. Writers take the lock of the store's directory for the moments in
+//! which names and layers change; who uses a layer has a shared lock on it. Everything is synced before it is renamed
+//! into place: a reader finds the old state or the new one. The surprise: nothing counts references; what no document
+//! names is garbage, found when an image is removed.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};

@@ -1,7 +1,8 @@
 //! The directory tree that a layer becomes: making things in it, by descriptor, never through a link.
 //!
-//! Owns the last used parent directory, so that the many entries of one directory cost one lookup. The surprise: a parent is
-//! opened with RESOLVE_NO_SYMLINKS, so an archive that writes through a link of its own is refused and not followed.
+//! Owns the last used parent directory, so that the many entries of one directory cost one lookup. The surprise: a
+//! parent is opened with RESOLVE_NO_SYMLINKS, so an archive that writes through a link of its own is refused and not
+//! followed.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,7 +1,7 @@
 //! Why an entry could not be applied, and the message that a person gets.
 //!
-//! Owns the step from a refusal or an errno to the catalog's entry. The surprise: names in an archive are hostile text; they are
-//! shown escaped and cut, never as they are.
+//! Owns the step from a refusal or an errno to the catalog's entry. The surprise: names in an archive are hostile text;
+//! they are shown escaped and cut, never as they are.
 
 use std::io;
 

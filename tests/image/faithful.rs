@@ -1,7 +1,7 @@
 //! What is unpacked is what GNU tar unpacks, in the same namespace, from the same archive.
 //!
-//! The two trees are packed again in the same way and compared as archives: owners, modes, times to the nanosecond, links,
-//! attributes and content at once.
+//! The two trees are packed again in the same way and compared as archives: owners, modes, times to the nanosecond,
+//! links, attributes and content at once.
 
 mod full_map {
     use std::os::unix::fs::MetadataExt;
@@ -49,8 +49,8 @@ line"
         let out = rl.dir("work");
         let theirs = out.join(what.replace('/', "-"));
         std::fs::create_dir(&theirs).expect("mkdir");
-        // A name of the distribution's own --exclude could not be told from a difference: nothing is excluded but devices.
-        let unpack = r#"chmod 755 "$2" && chown 0:0 "$2" && tar --numeric-owner --same-owner -p --xattrs --xattrs-include='*' -xf "$1" -C "$2""#;
+        let unpack = r#"chmod 755 "$2" && chown 0:0 "$2" && tar --numeric-owner --same-owner -p --xattrs \
+            --xattrs-include='*' -xf "$1" -C "$2""#;
         shell(rl, unpack, &[file, &theirs]);
         let (a, b) = (out.join("theirs.tar"), out.join("ours.tar"));
         shell(rl, PACK, &[&theirs, &a]);

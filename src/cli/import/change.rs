@@ -1,7 +1,8 @@
 //! `--change`: Dockerfile instructions that change an image's configuration.
 //!
-//! Pure. Owns docker's list for `import --change`, but for ONBUILD, which the OCI image configuration has no place for. The
-//! surprise: nothing is expanded; `ENV PATH=$PATH:/x` keeps its dollar sign, because there is no build in which to look PATH up.
+//! Pure. Owns docker's list for `import --change`, but for ONBUILD, which the OCI image configuration has no place for.
+//! The surprise: nothing is expanded; `ENV PATH=$PATH:/x` keeps its dollar sign, because there is no build in which to
+//! look PATH up.
 
 use oci_spec::image::Config;
 
