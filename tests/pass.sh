@@ -18,6 +18,8 @@ esac
 export RL_TEST_AS="$pass" RL_BINARY="$dir/rl" RL_CARGO_METADATA="$dir/metadata.json"
 # A marker of the outer cargo would make the tests believe that they stand in the clone.
 unset CARGO_MANIFEST_DIR CARGO_TARGET_DIR
+# nextest looks at where it stands, and the clone may be closed to this user.
+cd "$dir/src"
 exec "$dir/cargo-nextest" nextest run --archive-file "$dir/tests.tar.zst" --workspace-remap "$dir/src" \
 	--config-file "$dir/src/.config/nextest.toml" --no-fail-fast --show-progress none \
 	--status-level fail --final-status-level fail -E "$filter${RL_TEST_FILTER:+ and ($RL_TEST_FILTER)}"

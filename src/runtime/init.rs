@@ -49,10 +49,10 @@ struct State {
 /// After the container has ended with 127: builds its root once more and looks for libraries that the loader can't have found.
 /// Never returns; what it finds goes up as a failure, nothing as an end.
 pub(super) fn examine(init: &Init<'_>) -> ! {
-    if init.channel.wait_for_go() {
-        if let Ok(Some(error)) = missing_libraries(init) {
-            report(&init.channel, &error);
-        }
+    if init.channel.wait_for_go()
+        && let Ok(Some(error)) = missing_libraries(init)
+    {
+        report(&init.channel, &error);
     }
     child::exit_now(0)
 }

@@ -33,6 +33,8 @@ if [ "$(id -u)" = 0 ]; then
 	cp "$top"/tests/make-busybox.sh "$dir/tests/"
 	cp "$0" "$dir/tests/bench/run.sh"
 	chmod -R a+rX "$dir"
+	touch "$dir/json"
+	chown rltest1: "$dir/json"
 	run=/run/user/$(id -u rltest1)
 	mkdir -p "$run"
 	chown rltest1: "$run"
@@ -41,7 +43,7 @@ if [ "$(id -u)" = 0 ]; then
 		setpriv --reuid rltest1 --regid rltest1 --init-groups env -i PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
 		HOME="$(getent passwd rltest1 | cut -d: -f6)" XDG_RUNTIME_DIR="$run" RL_BINARY="$dir/rl" \
 		RL_TEST_CACHE="${RL_TEST_CACHE:-/var/cache/rl-tests}" \
-		"$dir/tests/bench/run.sh" ${quick:+--quick} --json /dev/fd/3 3>"$dir/json"
+		"$dir/tests/bench/run.sh" ${quick:+--quick} --json "$dir/json"
 	[ -z "$json" ] || cp "$dir/json" "$json"
 	exit
 fi

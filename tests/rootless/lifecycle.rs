@@ -124,8 +124,7 @@ mod full_map {
     fn a_killed_holder_is_made_again() {
         let rl = Rl::new();
         rl.run(&["run", "--rm", "busybox", "true"]).success();
-        let state = std::fs::read_to_string(rl.runroot().join("holder/state"));
-        let Ok(state) = state else { return };
+        let state = std::fs::read_to_string(rl.runroot().join("holder/state")).expect("a run leaves a holder");
         let pid: i32 = state
             .split("\"pid\":")
             .nth(1)
