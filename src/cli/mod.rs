@@ -95,7 +95,8 @@ fn usage(verb: &Verb, error: &clap::Error) -> Result<u8> {
     }
     let text = error.to_string();
     let text = text.trim_start_matches("error: ");
-    let first = text.split("\n\nUsage").next().unwrap_or(text).trim_end();
+    // Behind the first paragraph come the usage and tips, of which one is wrong here: flags behind IMAGE need no `--`.
+    let first = text.split("\n\n").next().unwrap_or(text).trim_end();
     Err(Error::new(&command_line::USAGE, format!("rl {}: {first}", verb.name))
         .fix(format!("See: rl {} --help", verb.name)))
 }

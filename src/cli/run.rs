@@ -4,11 +4,18 @@
 //! `launch`. The surprise: options stop at IMAGE, and `-h` is the hostname, as docker's and podman's users expect.
 
 mod args;
+mod device;
 mod env;
 mod launch;
 mod limits;
 mod resolve;
+mod security;
 mod volume;
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod tests;
 
 use clap::ArgMatches;
 

@@ -174,7 +174,8 @@ fn bind(field: &str, mount: &Mount, target: PathBuf, options: &Options) -> Resul
         recursive: options.bind.unwrap_or(true),
         attributes: options.attributes,
         propagation: options.propagation.unwrap_or(Propagation::Private),
-        device: options.data.iter().any(|(key, _)| key == "device"),
+        // Volumes never say both: a directory is bound with all below it, or without `dev`.
+        device: options.bind == Some(false) && mount.options().iter().flatten().any(|word| word == "dev"),
     })
 }
 

@@ -1,23 +1,26 @@
 //! RunSpec + ImageConfig + Ids -> OCI runtime `Spec`.
 //!
 //! Pure; podman's values throughout. The surprise: the default seccomp profile is not written into the specification of a run
-//! (it has hundreds of names, and the compiled program is cached); [`with_seccomp`] does that for `--plan=oci`.
+//! (it has hundreds of names, and the compiled program is cached); `document` does that for `--plan=oci`.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use oci_spec::runtime::{
     Capabilities, Linux, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxIdMapping, LinuxIdMappingBuilder,
-    LinuxNamespaceBuilder, LinuxNamespaceType, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process,
-    ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    LinuxNamespaceBuilder, LinuxNamespaceType, LinuxTimeOffsetBuilder, PosixRlimit, PosixRlimitBuilder,
+    PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 use subid::IdMap;
 
 use super::{
     Extras, Facts, Identity, Ids, ImageConfig, RunSpec, SeccompChoice, Source, UserNs, capabilities, files, mounts,
-    seccomp,
 };
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::ids as id_codes, catalog::state};
+
+/// The first version that has all that is said here: time namespaces, defaultErrnoRet. Not the newest, because Debian 12's crun
+/// reads nothing above 1.1.
+const VERSION: &str = "1.1.0";
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -64,17 +67,17 @@ pub fn build(
             || image.env.iter().any(|pair| pair.starts_with("HOME=")),
         time_offset: run.time_offset,
     };
-    let mut builder = SpecBuilder::default()
-        .version("1.2.1")
-        .process(process(run, image, identity, &extras.user)?)
+    let builder = SpecBuilder::default()
+        .version(VERSION)
+        .process(process(run, image, identity, facts, &extras.user)?)
         .root(made(RootBuilder::default().path(root_path(run)).readonly(run.read_only).build())?)
         .mounts(mounts::mounts(run, ids, identity, facts)?)
         .annotations(annotations(run, image))
         .linux(linux(run, ids)?);
-    if !run.share.uts {
-        builder = builder.hostname(files::hostname(run, identity));
-    }
-    Ok((made(builder.build())?, extras))
+    let mut spec = made(builder.build())?;
+    // The builder has a default name, and a name without a UTS namespace of the container's own would be the host's.
+    spec.set_hostname((!run.share.uts).then(|| files::hostname(run, identity, facts)));
+    Ok((spec, extras))
 }
 
 /// `-u`, else with keep-id the caller, as podman has it, else the image's own.
@@ -84,26 +87,7 @@ fn user(run: &RunSpec, image: &ImageConfig, ids: &Ids) -> String {
     run.user.clone().or(kept.flatten()).unwrap_or_else(|| image.user.clone())
 }
 
-/// The same specification with its seccomp profile spelled out.
-///
-/// # Errors
-/// None that input can cause.
-pub fn with_seccomp(mut spec: Spec, extras: &Extras) -> Result<Spec> {
-    let bounding = spec.process().as_ref().and_then(|process| process.capabilities().as_ref()?.bounding().clone());
-    let names: Vec<String> =
-        bounding.into_iter().flatten().map(|one| one.to_string().trim_start_matches("CAP_").to_owned()).collect();
-    let profile = match &extras.seccomp {
-        SeccompChoice::Unconfined => None,
-        SeccompChoice::Default => Some(seccomp::default_profile(&names)),
-        SeccompChoice::Profile(profile) => Some(profile.resolve(&names)),
-    };
-    let mut linux = spec.linux().clone().unwrap_or_default();
-    linux.set_seccomp(profile);
-    spec.set_linux(Some(linux));
-    Ok(spec)
-}
-
-fn made<T>(built: Result<T, oci_spec::OciSpecError>) -> Result<T> {
+pub(super) fn made<T>(built: Result<T, oci_spec::OciSpecError>) -> Result<T> {
     built.context(&state::INTERNAL, || "make a part of the specification".into())
 }
 
@@ -114,7 +98,7 @@ fn root_path(run: &RunSpec) -> PathBuf {
     }
 }
 
-fn process(run: &RunSpec, image: &ImageConfig, identity: &Identity, user: &str) -> Result<Process> {
+fn process(run: &RunSpec, image: &ImageConfig, identity: &Identity, facts: &Facts, user: &str) -> Result<Process> {
     let sets = capabilities::resolve(&run.cap_add, &run.cap_drop, run.privileged)?;
     let set = |names: &[&str]| -> Result<Capabilities> {
         let parse = |name: &&str| name.parse().context(&state::INTERNAL, || format!("name the capability {name}"));
@@ -133,7 +117,7 @@ fn process(run: &RunSpec, image: &ImageConfig, identity: &Identity, user: &str) 
         .terminal(run.tty)
         .user(made(UserBuilder::default().uid(numeric(user).0).gid(numeric(user).1).umask(run.umask).build())?)
         .args(args(run, image)?)
-        .env(environment(run, image, identity))
+        .env(environment(run, image, identity, facts))
         .cwd(cwd)
         .capabilities(made(sets.build())?)
         .rlimits(run.ulimits.iter().map(limit).collect::<Result<Vec<_>>>()?)
@@ -167,7 +151,7 @@ fn args(run: &RunSpec, image: &ImageConfig) -> Result<Vec<String>> {
 }
 
 /// The image's variables, then ours, then the user's; a later value replaces an earlier one in its place.
-fn environment(run: &RunSpec, image: &ImageConfig, identity: &Identity) -> Vec<String> {
+fn environment(run: &RunSpec, image: &ImageConfig, identity: &Identity, facts: &Facts) -> Vec<String> {
     let mut list: Vec<(String, String)> = Vec::new();
     let mut set = |name: &str, value: &str| match list.iter_mut().find(|(have, _)| have == name) {
         Some((_, have)) => value.clone_into(have),
@@ -178,9 +162,7 @@ fn environment(run: &RunSpec, image: &ImageConfig, identity: &Identity) -> Vec<S
     if run.tty {
         set("TERM", "xterm");
     }
-    if !run.share.uts {
-        set("HOSTNAME", &files::hostname(run, identity));
-    }
+    set("HOSTNAME", &files::hostname(run, identity, facts));
     for pair in &image.env {
         if let Some((name, value)) = pair.split_once('=').filter(|(name, _)| !name.is_empty()) {
             set(name, value);
@@ -201,8 +183,9 @@ fn limit(limit: &super::Ulimit) -> Result<PosixRlimit> {
 
 fn annotations(run: &RunSpec, image: &ImageConfig) -> HashMap<String, String> {
     let mut all: HashMap<_, _> = image.labels.iter().chain(&run.labels).cloned().collect();
-    if let Some(signal) = run.stop_signal {
-        all.insert("org.opencontainers.image.stopSignal".into(), signal.to_string());
+    // Where image-spec's conversion.md puts it.
+    if let Some(signal) = run.stop_signal.map(|signal| signal.to_string()).or_else(|| image.stop_signal.clone()) {
+        all.insert("org.opencontainers.image.stopSignal".into(), signal);
     }
     all
 }
@@ -224,6 +207,7 @@ fn linux(run: &RunSpec, ids: &Ids) -> Result<Linux> {
         .into_iter()
         .map(|kind| made(LinuxNamespaceBuilder::default().typ(kind).build()))
         .collect::<Result<Vec<_>>>()?;
+    let offset = |seconds| made(LinuxTimeOffsetBuilder::default().secs(seconds).build());
     let (masked, read_only) = hidden(run);
     let mut builder = LinuxBuilder::default()
         .uid_mappings(mappings(&ids.uid, &ids.base_uid)?)
@@ -233,6 +217,10 @@ fn linux(run: &RunSpec, ids: &Ids) -> Result<Linux> {
         .readonly_paths(read_only);
     if !run.sysctls.is_empty() {
         builder = builder.sysctl(run.sysctls.iter().cloned().collect::<HashMap<_, _>>());
+    }
+    if let Some((monotonic, boottime)) = run.time_offset {
+        let clocks = [("monotonic".to_owned(), offset(monotonic)?), ("boottime".to_owned(), offset(boottime)?)];
+        builder = builder.time_offsets(HashMap::from(clocks));
     }
     let mut linux = made(builder.build())?;
     // The builder's defaults are a whole system's; ours are said elsewhere.

@@ -6,14 +6,16 @@ use std::path::PathBuf;
 
 use super::{Facts, Identity, RunSpec};
 
-/// The container's hostname: `-h`, else the first twelve digits of its id.
-pub fn hostname(run: &RunSpec, identity: &Identity) -> String {
-    run.hostname.clone().unwrap_or_else(|| identity.id.chars().take(12).collect())
+/// The name that uname(2) gives in the container: `-h`, else the host's where it is shared, else the first twelve digits of the
+/// container's id.
+pub fn hostname(run: &RunSpec, identity: &Identity, facts: &Facts) -> String {
+    let given = run.hostname.as_ref().or(facts.host_name.as_ref());
+    given.cloned().unwrap_or_else(|| identity.id.chars().take(12).collect())
 }
 
 /// The files below the container's run directory, ready to be bound on /etc.
 pub fn etc_files(run: &RunSpec, identity: &Identity, facts: &Facts) -> Vec<(PathBuf, String)> {
-    let name = hostname(run, identity);
+    let name = hostname(run, identity, facts);
     let mut hosts = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
     for (host, address) in &run.add_hosts {
         hosts.push_str(&format!("{address}\t{host}\n"));

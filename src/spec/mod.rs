@@ -6,6 +6,7 @@
 
 pub mod build;
 pub mod capabilities;
+pub mod document;
 pub mod files;
 pub mod ids;
 mod mounts;
@@ -311,6 +312,8 @@ pub struct Facts {
     pub unified_cgroup: bool,
     /// Whether the host has /dev/mqueue, which a container that shares the IPC namespace gets.
     pub host_mqueue: bool,
+    /// The host's name, where the container shares it.
+    pub host_name: Option<String>,
     /// The host's /etc/resolv.conf, where the container shares its network.
     pub resolv_conf: String,
 }

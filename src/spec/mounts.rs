@@ -1,4 +1,7 @@
-//! The mounts of a container, podman's: what every container has, what shared namespaces change, the user's volumes. Pure.
+//! The mounts of a container, podman's: what every container has, what shared namespaces change, the user's volumes.
+//!
+//! Pure. The surprise: a volume takes the place of the mount that a container would have there, and all mounts are sorted by
+//! depth, so that `-v /dev:/dev` still leaves the container a devpts of its own, in which its terminal is made.
 
 use std::path::Path;
 
@@ -9,6 +12,23 @@ use crate::error::{Context, Result, catalog::state};
 
 /// In the order in which they are mounted.
 pub(super) fn mounts(run: &RunSpec, ids: &Ids, identity: &Identity, facts: &Facts) -> Result<Vec<Mount>> {
+    let mut list = own(run, ids, identity, facts)?;
+    list.retain(|mount| !is_covered(run, mount.destination()));
+    for device in &run.devices {
+        let access = if device.read_only { "ro" } else { "rw" };
+        // `bind` together with `dev` is what the plan knows a device by: it is checked to be one.
+        list.push(bind(&device.source, &device.target, &format!("bind,dev,{access},nosuid,noexec"))?);
+    }
+    for one in &run.volumes {
+        list.push(volume(one)?);
+    }
+    // A mount inside another one must come after it, however they were given. The sort is stable.
+    list.sort_by_key(|mount| mount.destination().components().count());
+    Ok(list)
+}
+
+/// What a container has without being asked.
+fn own(run: &RunSpec, ids: &Ids, identity: &Identity, facts: &Facts) -> Result<Vec<Mount>> {
     let mut list = vec![proc(run)?, mount("tmpfs", "/dev", "nosuid,strictatime,mode=755,size=65536k")?];
     list.push(sys(run)?);
     // gid 5 is tty in every distribution; where it is not mapped, as with a single id, devpts would refuse it.
@@ -28,27 +48,22 @@ pub(super) fn mounts(run: &RunSpec, ids: &Ids, identity: &Identity, facts: &Fact
         list.push(mount("cgroup2", "/sys/fs/cgroup", &format!("{access},nosuid,noexec,nodev"))?);
     }
     if run.read_only {
-        for target in ["/run", "/tmp", "/var/tmp"].into_iter().filter(|target| !is_covered(run, target)) {
+        for target in ["/run", "/tmp", "/var/tmp"] {
             list.push(mount("tmpfs", target, "nosuid,nodev,mode=1777")?);
         }
     }
     for file in ["hosts", "hostname", "resolv.conf"] {
-        let target = format!("/etc/{file}");
-        if !is_covered(run, &target) {
-            list.push(bind(&identity.dir.join(file), Path::new(&target), "bind,nosuid,nodev,noexec")?);
-        }
-    }
-    for device in &run.devices {
-        let access = if device.read_only { "ro" } else { "rw" };
-        list.push(bind(&device.source, &device.target, &format!("bind,device,{access},nosuid,noexec"))?);
-    }
-    let mut volumes: Vec<_> = run.volumes.iter().collect();
-    // A volume inside another one must be mounted after it, however they were given.
-    volumes.sort_by_key(|volume| target(volume).components().count());
-    for one in volumes {
-        list.push(volume(one)?);
+        let target = Path::new("/etc").join(file);
+        list.push(bind(&identity.dir.join(file), &target, "bind,nosuid,nodev,noexec")?);
     }
     Ok(list)
+}
+
+/// A volume on the very place replaces ours; below a volume ours would make its mount point in the user's own directory. What is
+/// below /dev stays: without its devpts a container has no terminal of its own.
+fn is_covered(run: &RunSpec, path: &Path) -> bool {
+    let covers = |target: &Path| target == path || (path.starts_with(target) && target != Path::new("/dev"));
+    run.volumes.iter().any(|volume| covers(target(volume)))
 }
 
 fn proc(run: &RunSpec) -> Result<Mount> {
@@ -71,12 +86,12 @@ fn volume(volume: &Volume) -> Result<Mount> {
     match volume {
         Volume::Bind { source, target, options } => bind(source, target, &words(options)),
         Volume::Tmpfs { target, options } => {
-            let mut words = String::from("nosuid,nodev,mode=1777");
-            for option in options {
-                words.push(',');
-                words.push_str(option);
+            let mut words = vec!["nosuid", "nodev"];
+            if !options.iter().any(|option| option.starts_with("mode=")) {
+                words.push("mode=1777");
             }
-            mount("tmpfs", &target.to_string_lossy(), &words)
+            words.extend(options.iter().map(String::as_str));
+            mount("tmpfs", &target.to_string_lossy(), &words.join(","))
         }
     }
 }
@@ -96,10 +111,6 @@ fn target(volume: &Volume) -> &Path {
     match volume {
         Volume::Bind { target, .. } | Volume::Tmpfs { target, .. } => target,
     }
-}
-
-fn is_covered(run: &RunSpec, path: &str) -> bool {
-    run.volumes.iter().any(|volume| target(volume) == Path::new(path))
 }
 
 fn mount(kind: &str, target: &str, words: &str) -> Result<Mount> {

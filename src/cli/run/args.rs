@@ -12,6 +12,8 @@ pub(super) fn command() -> Command {
             "rl run [OPTIONS] IMAGE [COMMAND [ARG...]]\n       rl run [OPTIONS] --rootfs DIR [COMMAND [ARG...]]",
         )
         .disable_help_flag(true)
+        // The last of several wins, as with podman: scripts append to a line that they were given.
+        .args_override_self(true)
         .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Print this help"))
         .args(container())
         .args(process())
@@ -22,8 +24,8 @@ pub(super) fn command() -> Command {
             Arg::new("words")
                 .value_name("IMAGE")
                 .num_args(0..)
+                // Not with allow_hyphen_values: clap would take `-eNAME=VALUE` for a word, because not all its letters are flags.
                 .trailing_var_arg(true)
-                .allow_hyphen_values(true)
                 .value_parser(value_parser!(OsString))
                 .help("The image (or, with --rootfs, the directory), then the command"),
         )
@@ -47,7 +49,7 @@ fn list(name: &'static str, shown: &'static str, help: &'static str) -> Arg {
     value(name, shown, help).action(ArgAction::Append).allow_hyphen_values(true)
 }
 
-/// `--flag`, `--flag=true`, `--flag=false`, as podman takes them.
+/// `--flag`, `--flag=true`, `--flag=false`, with the words that podman (Go's strconv.ParseBool) takes.
 fn switch(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name)
         .long(name)
@@ -55,10 +57,16 @@ fn switch(name: &'static str, help: &'static str) -> Arg {
         .num_args(0..=1)
         .require_equals(true)
         .default_missing_value("true")
-        .value_parser(value_parser!(bool))
-        .hide_possible_values(true)
+        .value_parser(truth)
         .value_name("BOOL")
-        .overrides_with(name)
+}
+
+fn truth(word: &str) -> Result<bool, &'static str> {
+    match word {
+        "true" | "TRUE" | "True" | "t" | "T" | "1" => Ok(true),
+        "false" | "FALSE" | "False" | "f" | "F" | "0" => Ok(false),
+        _ => Err("expected true or false"),
+    }
 }
 
 fn under(heading: &'static str, args: Vec<Arg>) -> Vec<Arg> {
@@ -70,12 +78,11 @@ fn container() -> Vec<Arg> {
         "Container",
         vec![
             switch("rm", "Throw the container away when it ends"),
-            value("name", "NAME", "Name it"),
+            value("name", "NAME", "Name of the container; its id stands in where none is given"),
             value("cidfile", "FILE", "Write its id to FILE, which must not exist"),
-            list("label", "K=V", "Label").short('l'),
+            list("label", "K=V", "Label of the container").short('l'),
             list("label-file", "FILE", "Labels, one a line"),
             value("pull", "POLICY", "missing (default), never, newer, always"),
-            value("platform", "OS/ARCH", "Platform of the image"),
             value(
                 "plan",
                 "FORMAT",
@@ -90,7 +97,7 @@ fn process() -> Vec<Arg> {
         "Process",
         vec![
             switch("interactive", "Keep stdin open").short('i'),
-            switch("tty", "A terminal").short('t'),
+            switch("tty", "Give it a terminal").short('t'),
             list("env", "NAME[=VALUE]", "Environment variable; without a value, the caller's").short('e'),
             list("env-file", "FILE", "Environment variables, one a line"),
             value("workdir", "DIR", "Working directory").short('w'),
@@ -99,7 +106,7 @@ fn process() -> Vec<Arg> {
             value("entrypoint", "COMMAND", "Replace the image's entrypoint; a JSON array has several words")
                 .allow_hyphen_values(true),
             switch("init", "A small pid 1 that reaps zombies and forwards signals"),
-            list("ulimit", "NAME=SOFT[:HARD]", "Resource limit; -1 is unlimited"),
+            list("ulimit", "NAME=SOFT[:HARD]", "Resource limit; -1 is the highest that you may set"),
             value("umask", "OCTAL", "Umask, 0022 by default"),
             value("stop-signal", "SIGNAL", "Signal that asks it to stop"),
         ],
@@ -115,7 +122,7 @@ fn files() -> Vec<Arg> {
             list("volume", "SRC:DST[:OPTS]", "Bind a file or directory: ro, rw, bind, noexec, ...").short('v'),
             list("mount", "TYPE,...", "type=bind|tmpfs,src=,dst=,ro,..."),
             list("tmpfs", "DST[:OPTS]", "A tmpfs: size=, mode=, ro, noexec, ..."),
-            list("device", "SRC[:DST[:rwm]]", "A device of the host"),
+            list("device", "SRC[:DST[:rwm]]", "A device of the host, or all devices of a directory"),
             value("shm-size", "SIZE", "Size of /dev/shm, 64000k by default"),
         ],
     )
@@ -148,7 +155,11 @@ fn security() -> Vec<Arg> {
         vec![
             list("cap-add", "CAP", "Add a capability, or ALL"),
             list("cap-drop", "CAP", "Drop a capability, or ALL"),
-            list("security-opt", "OPT", "seccomp=FILE|unconfined, no-new-privileges, mask=PATH, unmask=PATH|ALL"),
+            list(
+                "security-opt",
+                "OPT",
+                "seccomp=FILE|unconfined, no-new-privileges, mask=PATH[:PATH], unmask=ALL|PATH[:PATH]",
+            ),
             switch("privileged", "All capabilities, no filter, nothing masked (still only your own rights outside)"),
         ],
     )

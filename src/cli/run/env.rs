@@ -13,7 +13,8 @@ type Pairs = Vec<(String, String)>;
 pub(super) fn environment(files: &[String], words: &[String]) -> Result<Pairs> {
     let mut pairs = Vec::new();
     for file in files {
-        for (number, line) in read(file)?.lines().enumerate() {
+        // Editors of other systems begin a file with a byte order mark; docker passes over it too.
+        for (number, line) in read(file)?.trim_start_matches('\u{feff}').lines().enumerate() {
             let line = line.trim_start();
             if !line.is_empty() && !line.starts_with('#') {
                 let at = || format!("--env-file {file:?} line {}", number + 1);
@@ -67,12 +68,21 @@ fn pair(word: &str) -> Result<Option<(String, String)>, String> {
     if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c == '\0') || word.contains('\0') {
         return Err("a name without spaces, then =VALUE".to_owned());
     }
-    let value = value.or_else(|| std::env::var(name).ok());
+    let value = match value {
+        Some(value) => Some(value),
+        None => match std::env::var(name) {
+            Ok(value) => Some(value),
+            Err(std::env::VarError::NotPresent) => None,
+            Err(std::env::VarError::NotUnicode(_)) => return Err("a variable whose value is UTF-8".to_owned()),
+        },
+    };
     Ok(value.map(|value| (name.to_owned(), value)))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn words(words: &[&str]) -> Result<Pairs> {
@@ -85,6 +95,33 @@ mod tests {
             words(&["A=b=c $HOME *", "RL_SURELY_UNSET", "E="]).expect("pairs"),
             [("A".to_owned(), "b=c $HOME *".to_owned()), ("E".to_owned(), String::new()),]
         );
+    }
+
+    #[test]
+    fn a_name_alone_is_the_callers_value() {
+        let path = std::env::var("PATH").expect("a PATH");
+        assert_eq!(words(&["PATH"]).expect("pairs"), [("PATH".to_owned(), path)]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_is_what_was_typed(word in "[A-Za-z=$*# \\t\\n\\u{0}é]{0,16}") {
+            for (name, value) in words(&[&word]).into_iter().flatten() {
+                prop_assert!(!name.is_empty() && !name.contains('='));
+                let again = [name, value].join("=");
+                prop_assert!(!word.contains('=') || again == word);
+            }
+        }
+
+        #[test]
+        fn no_file_makes_it_panic(text in "([A-Z]{0,2}[= #\u{feff}]?[a-z]{0,2}[\\r\\n]{0,2}){0,8}") {
+            let file = tempfile::NamedTempFile::new().expect("a file");
+            std::fs::write(file.path(), &text).expect("write");
+            let path = file.path().to_string_lossy().into_owned();
+            for (name, _) in environment(&[path], &[]).into_iter().flatten() {
+                prop_assert!(!name.is_empty() && !name.starts_with('#') && !name.contains(['=', ' ', '\r', '\n']));
+            }
+        }
     }
 
     #[test]

@@ -95,8 +95,7 @@ fn print(host: &Host, run: &RunSpec, format: PlanFormat) -> Result<u8> {
         PlanFormat::Shell => plan::shell::script(&compiled.plan),
         PlanFormat::Json => json(serde_json::to_string_pretty(&compiled.plan))?,
         PlanFormat::Oci => {
-            let spec = spec::build::with_seccomp(compiled.spec, &compiled.extras)?;
-            json(serde_json::to_string_pretty(&spec))?
+            json(serde_json::to_string_pretty(&spec::document::document(compiled.spec, &compiled.extras)?))?
         }
     };
     println!("{}", text.trim_end());
@@ -130,7 +129,9 @@ fn facts(run: &RunSpec) -> Facts {
     let resolv_conf =
         if run.share.network { std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default() } else { String::new() };
     let host_mqueue = run.share.ipc && Path::new("/dev/mqueue").is_dir();
-    Facts { unified_cgroup: unified, host_mqueue, resolv_conf }
+    let host_name = if run.share.uts { nix::unistd::gethostname().ok() } else { None };
+    let host_name = host_name.and_then(|name| name.into_string().ok());
+    Facts { unified_cgroup: unified, host_mqueue, host_name, resolv_conf }
 }
 
 /// What lies below the container's writable directory.

@@ -1,46 +1,78 @@
 //! Numbers with units and names: `--ulimit`, `--umask`, `--shm-size`, `--stop-signal`, `--sysctl`.
+//!
+//! The surprise: what the kernel would refuse later, a limit above the caller's own or a parameter of the host, is refused here,
+//! where the flag can be named.
 
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 
 use super::wrong;
-use crate::error::{Error, Result, catalog::command_line};
+use crate::error::{Context, Error, Result, catalog::command_line};
 use crate::spec::{Share, Ulimit};
 
-const LIMITS: [&str; 16] = [
-    "as",
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
+const LIMITS: [(&str, Resource); 16] = [
+    ("as", Resource::RLIMIT_AS),
+    ("core", Resource::RLIMIT_CORE),
+    ("cpu", Resource::RLIMIT_CPU),
+    ("data", Resource::RLIMIT_DATA),
+    ("fsize", Resource::RLIMIT_FSIZE),
+    ("locks", Resource::RLIMIT_LOCKS),
+    ("memlock", Resource::RLIMIT_MEMLOCK),
+    ("msgqueue", Resource::RLIMIT_MSGQUEUE),
+    ("nice", Resource::RLIMIT_NICE),
+    ("nofile", Resource::RLIMIT_NOFILE),
+    ("nproc", Resource::RLIMIT_NPROC),
+    ("rss", Resource::RLIMIT_RSS),
+    ("rtprio", Resource::RLIMIT_RTPRIO),
+    ("rttime", Resource::RLIMIT_RTTIME),
+    ("sigpending", Resource::RLIMIT_SIGPENDING),
+    ("stack", Resource::RLIMIT_STACK),
 ];
 
-/// `NAME=SOFT[:HARD]`; -1 is unlimited; one number is both.
-pub(super) fn ulimit(word: &str) -> Result<Ulimit> {
-    let bad = || wrong("ulimit", word, "NAME=SOFT[:HARD], for example nofile=1024:2048");
+/// All limits; the last of several on one resource counts.
+pub(super) fn ulimits(words: &[String]) -> Result<Vec<Ulimit>> {
+    let mut limits: Vec<Ulimit> = Vec::new();
+    // `host` is podman's word for the caller's own limits, which a container has anyway.
+    for word in words.iter().filter(|word| *word != "host") {
+        let limit = ulimit(word, highest)?;
+        limits.retain(|earlier| earlier.name != limit.name);
+        limits.push(limit);
+    }
+    Ok(limits)
+}
+
+/// The caller's hard limit. No process in a user namespace can raise one: setrlimit(2) asks for CAP_SYS_RESOURCE in the
+/// initial namespace, so not even root's containers go above it.
+fn highest(resource: Resource) -> Result<u64> {
+    let limits = getrlimit(resource).context(&command_line::USAGE, || format!("look up your own {resource:?}"))?;
+    Ok(limits.1)
+}
+
+/// `NAME=SOFT[:HARD]`; one number is both; -1 is the highest that the caller may set, as with podman.
+fn ulimit(word: &str, highest: impl Fn(Resource) -> Result<u64>) -> Result<Ulimit> {
+    let bad = || wrong("ulimit", word, "NAME=SOFT[:HARD], for example nofile=1024:2048, or host");
     let (name, values) = word.split_once('=').ok_or_else(bad)?;
     let name = name.to_lowercase();
-    if !LIMITS.contains(&name.as_str()) {
-        return Err(wrong("ulimit", word, &format!("one of {}", LIMITS.join(", "))));
-    }
+    let Some((_, resource)) = LIMITS.iter().find(|(known, _)| *known == name) else {
+        return Err(wrong("ulimit", word, &format!("one of {}", LIMITS.map(|(name, _)| name).join(", "))));
+    };
+    let most = highest(*resource)?;
     let number = |text: &str| match text {
-        "-1" | "unlimited" => Ok(u64::MAX),
-        text => text.parse().map_err(|_| bad()),
+        "-1" | "unlimited" => Ok(most),
+        text if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().map_err(|_| bad()),
+        _ => Err(bad()),
     };
     let (soft, hard) = values.split_once(':').unwrap_or((values, values));
     let (soft, hard) = (number(soft)?, number(hard)?);
     if soft > hard {
         return Err(wrong("ulimit", word, "a soft limit that is not above the hard one"));
+    }
+    if hard > most {
+        return Err(wrong(
+            "ulimit",
+            word,
+            &format!("at most {most}, your own hard limit, which only an administrator raises"),
+        ));
     }
     Ok(Ulimit { name, soft, hard })
 }
@@ -68,14 +100,19 @@ pub(super) fn size(flag: &str, word: &str) -> Result<u64> {
     bytes.ok_or_else(|| wrong(flag, word, "a size such as 64m or 1g"))
 }
 
-/// `TERM`, `SIGTERM`, `15`, `RTMIN+3`.
+/// `TERM`, `SIGTERM`, `15`, `RTMIN+3`, `RTMAX-1`; the first real-time signal that libc leaves to programs is 34.
 pub(super) fn signal(word: &str) -> Result<i32> {
     let upper = word.to_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
     let real_time = name
         .strip_prefix("RTMIN")
         .and_then(|rest| if rest.is_empty() { Some(0) } else { rest.strip_prefix('+')?.parse::<i32>().ok() });
-    let number = name.parse::<i32>().ok().or_else(|| real_time.map(|offset| 34 + offset));
+    let last = name
+        .strip_prefix("RTMAX")
+        .and_then(|rest| if rest.is_empty() { Some(0) } else { rest.strip_prefix('-')?.parse::<i32>().ok() });
+    let real_time = real_time.map(|offset| 34 + offset).or_else(|| last.map(|offset| 64 - offset));
+    let real_time = real_time.filter(|number| *number >= 34);
+    let number = name.parse::<i32>().ok().or(real_time);
     let number = number.or_else(|| format!("SIG{name}").parse::<Signal>().ok().map(|signal| signal as i32));
     number
         .filter(|number| (1..=64).contains(number))
@@ -124,13 +161,37 @@ pub(super) fn sysctl(word: &str, share: Share) -> Result<(String, String)> {
 mod tests {
     use super::*;
 
+    fn limit(word: &str) -> Result<Ulimit> {
+        ulimit(word, |_| Ok(4096))
+    }
+
+    fn made(name: &str, soft: u64, hard: u64) -> Ulimit {
+        Ulimit { name: name.into(), soft, hard }
+    }
+
     #[test]
     fn limits_have_a_soft_and_a_hard_value() {
-        assert_eq!(ulimit("nofile=10:20").expect("limit"), Ulimit { name: "nofile".into(), soft: 10, hard: 20 });
-        assert_eq!(ulimit("core=-1").expect("limit"), Ulimit { name: "core".into(), soft: u64::MAX, hard: u64::MAX });
-        for bad in ["nofile", "nofile=", "nofile=20:10", "nofiles=1", "nofile=-2", "nofile=1:2:3"] {
-            assert!(ulimit(bad).is_err(), "{bad}");
+        assert_eq!(limit("nofile=10:20").expect("limit"), made("nofile", 10, 20));
+        assert_eq!(limit("NPROC=7").expect("limit"), made("nproc", 7, 7));
+        for bad in
+            ["nofile", "nofile=", "nofile=20:10", "nofiles=1", "nofile=-2", "nofile=1:2:3", "nofile=+1", "=1", "host=1"]
+        {
+            assert!(limit(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn nothing_is_above_the_callers_own_hard_limit() {
+        assert_eq!(limit("core=-1").expect("limit"), made("core", 4096, 4096));
+        assert_eq!(limit("core=0:unlimited").expect("limit"), made("core", 0, 4096));
+        let error = limit("core=4097").expect_err("above");
+        assert!(error.summary().contains("4096"), "{error}");
+    }
+
+    #[test]
+    fn the_last_limit_of_a_resource_counts_and_host_is_none() {
+        let words = ["core=1", "host", "cpu=2", "core=0"].map(str::to_owned);
+        assert_eq!(ulimits(&words).expect("limits"), [made("cpu", 2, 2), made("core", 0, 0)]);
     }
 
     #[test]
@@ -144,11 +205,21 @@ mod tests {
 
     #[test]
     fn signals_have_names_and_numbers() {
-        for (word, number) in [("TERM", 15), ("sigkill", 9), ("2", 2), ("RTMIN+3", 37)] {
+        for (word, number) in
+            [("TERM", 15), ("sigkill", 9), ("2", 2), ("RTMIN+3", 37), ("SIGRTMAX", 64), ("RTMAX-1", 63)]
+        {
             assert_eq!(signal(word).expect(word), number, "{word}");
         }
-        for bad in ["", "0", "65", "NOPE", "-1"] {
+        for bad in ["", "0", "65", "NOPE", "-1", "RTMIN-1", "RTMIN+31", "RTMAX-40", "SIG"] {
             assert!(signal(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_umask_is_octal() {
+        assert_eq!(umask("0077").expect("mask"), 0o077);
+        for bad in ["", "8", "1000", "-1", "+7", "0x7"] {
+            assert!(umask(bad).is_err(), "{bad:?}");
         }
     }
 

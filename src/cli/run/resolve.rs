@@ -7,10 +7,9 @@ use std::path::PathBuf;
 
 use clap::ArgMatches;
 
-use super::{env, limits, volume, wrong};
-use crate::error::{Context, Error, Result, catalog::command_line, catalog::state};
-use crate::host::kernel;
-use crate::spec::{RunSpec, SeccompChoice, Share, Source, UserNs, ids, seccomp};
+use super::{device, env, limits, security, volume, wrong};
+use crate::error::{Context, Error, Result, catalog::command_line, catalog::rootfs, catalog::state};
+use crate::spec::{RunSpec, Share, Source, UserNs, ids};
 
 /// Kernel limit of sethostname(2).
 const LONGEST_HOSTNAME: usize = 64;
@@ -19,7 +18,7 @@ const LONGEST_HOSTNAME: usize = 64;
 pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
     let (source, command) = words(matches)?;
     check_pull(matches)?;
-    let security = security(matches)?;
+    let security = security::security(&all(matches, "security-opt"))?;
     let share = share(matches)?;
     let volumes = volume::volumes(&all(matches, "volume"), &all(matches, "mount"), &all(matches, "tmpfs"))?;
     Ok(RunSpec {
@@ -29,7 +28,7 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
         env: env::environment(&all(matches, "env-file"), &all(matches, "env"))?,
         workdir: one(matches, "workdir").map(str::to_owned),
         user: one(matches, "user").map(str::to_owned),
-        group_add: all(matches, "group-add"),
+        group_add: groups(matches)?,
         hostname: one(matches, "hostname").map(hostname).transpose()?,
         name: one(matches, "name").map(name).transpose()?,
         interactive: flag(matches, "interactive"),
@@ -39,20 +38,20 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
         read_only: flag(matches, "read-only"),
         privileged: flag(matches, "privileged"),
         volumes,
-        devices: all(matches, "device").iter().map(|word| volume::device(word)).collect::<Result<_>>()?,
+        devices: device::devices(&all(matches, "device"))?,
         cap_add: all(matches, "cap-add"),
         cap_drop: all(matches, "cap-drop"),
         seccomp: security.seccomp,
         no_new_privileges: security.no_new_privileges,
         mask: security.mask,
         unmask: security.unmask,
-        ulimits: all(matches, "ulimit").iter().map(|word| limits::ulimit(word)).collect::<Result<_>>()?,
+        ulimits: limits::ulimits(&all(matches, "ulimit"))?,
         umask: one(matches, "umask").map_or(Ok(0o022), limits::umask)?,
         labels: env::labels(&all(matches, "label-file"), &all(matches, "label"))?,
         cidfile: one(matches, "cidfile").map(PathBuf::from),
         stop_signal: one(matches, "stop-signal").map(limits::signal).transpose()?,
         sysctls: all(matches, "sysctl").iter().map(|word| limits::sysctl(word, share)).collect::<Result<_>>()?,
-        shm_size: one(matches, "shm-size").map_or(Ok(64_000 << 10), |word| limits::size("shm-size", word))?,
+        shm_size: shm_size(matches, share)?,
         add_hosts: all(matches, "add-host").iter().map(|word| add_host(word)).collect::<Result<_>>()?,
         dns: all(matches, "dns").iter().map(|word| address("dns", word)).collect::<Result<_>>()?,
         share,
@@ -95,11 +94,6 @@ fn words(matches: &ArgMatches) -> Result<(Source, Vec<String>)> {
             .fix(format!("Type: {fix}. See: rl run --help")));
     };
     let first = text(first)?;
-    // The words are free to begin with a hyphen, because the command's own do. No image does: this is a flag that rl lacks.
-    if first.starts_with('-') {
-        return Err(Error::new(&command_line::USAGE, format!("rl run has no flag {first}"))
-            .fix("See: rl run --help. Flags of the command stand behind the image."));
-    }
     let source = if rootfs { directory(&first)? } else { Source::Image(first) };
     Ok((source, words.map(text).collect::<Result<_>>()?))
 }
@@ -110,9 +104,9 @@ fn directory(word: &str) -> Result<Source> {
         None => (word, false),
     };
     let doing = || format!("use the root file system {path:?}");
-    let path = std::fs::canonicalize(path).context(&crate::error::catalog::rootfs::ROOTFS, doing)?;
+    let path = std::fs::canonicalize(path).context(&rootfs::ROOTFS, doing)?;
     if !path.is_dir() {
-        return Err(Error::new(&crate::error::catalog::rootfs::ROOTFS, doing()).because("it is not a directory"));
+        return Err(Error::new(&rootfs::ROOTFS, doing()).because("it is not a directory"));
     }
     Ok(Source::Directory { path, overlay })
 }
@@ -139,61 +133,27 @@ fn entrypoint(word: &str) -> Result<Vec<String>> {
     Ok(if word.is_empty() { Vec::new() } else { vec![word.to_owned()] })
 }
 
+/// Hostnames as they are found in practice (RFC 1123 and underscores), container names.
+fn of_a_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._".contains(&byte)
+}
+
 fn hostname(word: &str) -> Result<String> {
-    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    if word.is_empty() || word.len() > LONGEST_HOSTNAME || !word.bytes().all(fine) || word.starts_with(['-', '.']) {
+    if word.is_empty() || word.len() > LONGEST_HOSTNAME || !word.bytes().all(of_a_name) || word.starts_with(['-', '.'])
+    {
         return Err(wrong("hostname", word, "at most 64 letters, digits, dots and hyphens"));
     }
     Ok(word.to_owned())
 }
 
 fn name(word: &str) -> Result<String> {
-    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    if word.len() > 128 || !word.bytes().all(fine) || !word.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+    if word.len() > 128
+        || !word.bytes().all(of_a_name)
+        || !word.starts_with(|first: char| first.is_ascii_alphanumeric())
+    {
         return Err(Error::new(&state::NAME, format!("--name {word:?}")));
     }
     Ok(word.to_owned())
-}
-
-struct Security {
-    seccomp: SeccompChoice,
-    no_new_privileges: bool,
-    mask: Vec<String>,
-    unmask: Vec<String>,
-}
-
-fn security(matches: &ArgMatches) -> Result<Security> {
-    let mut security =
-        Security { seccomp: SeccompChoice::Default, no_new_privileges: false, mask: Vec::new(), unmask: Vec::new() };
-    for word in all(matches, "security-opt") {
-        // docker also takes `name:value`.
-        let (key, value) = word.split_once(['=', ':']).unwrap_or((&word, ""));
-        let paths = || value.split(':').filter(|path| !path.is_empty()).map(str::to_owned);
-        match (key, value) {
-            ("seccomp", "unconfined") => security.seccomp = SeccompChoice::Unconfined,
-            ("seccomp", file) => security.seccomp = SeccompChoice::Profile(Box::new(profile(file)?)),
-            ("no-new-privileges", "" | "true") => security.no_new_privileges = true,
-            ("no-new-privileges", "false") => security.no_new_privileges = false,
-            ("mask", _) => security.mask.extend(paths()),
-            ("unmask", _) => security.unmask.extend(paths()),
-            // An unprivileged user can't change labels or profiles; asking for none is what happens anyway.
-            ("label" | "apparmor", "disable" | "unconfined") => {}
-            _ => {
-                return Err(wrong(
-                    "security-opt",
-                    &word,
-                    "seccomp=FILE|unconfined, no-new-privileges, mask=PATH or unmask=PATH",
-                ));
-            }
-        }
-    }
-    Ok(security)
-}
-
-fn profile(file: &str) -> Result<seccomp::Profile> {
-    let text = std::fs::read_to_string(file)
-        .context(&command_line::INPUT_FILE, || format!("read the seccomp profile {file:?}"))?;
-    seccomp::parse(&text, seccomp::Machine { arch: std::env::consts::ARCH, kernel: kernel::version() })
 }
 
 fn share(matches: &ArgMatches) -> Result<Share> {
@@ -234,12 +194,38 @@ fn userns(matches: &ArgMatches) -> Result<UserNs> {
     }
 }
 
+/// podman's word for the caller's own supplementary groups would be looked up as a group's name.
+fn groups(matches: &ArgMatches) -> Result<Vec<String>> {
+    let groups = all(matches, "group-add");
+    if groups.iter().any(|group| group == "keep-groups") {
+        let what = "--group-add keep-groups: your own groups have no ids in the container, and rl leaves them outside";
+        return Err(Error::new(&command_line::USAGE, what)
+            .fix("Name groups of the container instead, or give the files in question to your own group."));
+    }
+    Ok(groups)
+}
+
+/// podman's size, 64000 KiB.
+fn shm_size(matches: &ArgMatches, share: Share) -> Result<u64> {
+    match one(matches, "shm-size") {
+        None => Ok(64_000 << 10),
+        Some(_) if share.ipc => Err(Error::new(
+            &command_line::CONFLICT,
+            "--shm-size and --ipc=host: the host's /dev/shm has the size that it has",
+        )),
+        Some(word) => limits::size("shm-size", word),
+    }
+}
+
 fn add_host(word: &str) -> Result<(String, String)> {
     let bad = || wrong("add-host", word, "NAME:IP");
     let (name, ip) = word.split_once([':', '=']).ok_or_else(bad)?;
-    let fine = !name.is_empty() && !name.contains(char::is_whitespace);
-    if !fine {
+    // A `#` would begin a comment in /etc/hosts, and a space another name.
+    if name.is_empty() || !name.bytes().all(of_a_name) {
         return Err(bad());
+    }
+    if ip == "host-gateway" {
+        return Err(wrong("add-host", word, "an IP address; no network leads to the host yet"));
     }
     Ok((name.to_owned(), address("add-host", ip.trim_matches(['[', ']']))?))
 }

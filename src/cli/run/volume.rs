@@ -1,4 +1,4 @@
-//! `-v`, `--mount`, `--tmpfs`, `--device`.
+//! `-v`, `--mount`, `--tmpfs`.
 //!
 //! Sources must exist (podman's rule: a typing error must not make a directory); targets are absolute and without `..`. The
 //! surprise: `--mount` is a line of CSV, so a path with a comma is written in quotes.
@@ -8,7 +8,19 @@ use std::path::{Component, Path, PathBuf};
 use super::limits::size;
 use super::wrong;
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::rootfs};
-use crate::spec::{BindOptions, DeviceBind, Volume};
+use crate::spec::{BindOptions, Volume};
+
+/// What lxcfs and its like show a container in the place of the host's numbers; runc allows the same.
+const PROC_FILES: [&str; 8] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+];
 
 /// All volumes, in the order of the three flags; two on one target are a contradiction.
 pub(super) fn volumes(volumes: &[String], mounts: &[String], tmpfs: &[String]) -> Result<Vec<Volume>> {
@@ -43,6 +55,10 @@ fn volume(word: &str) -> Result<Volume> {
     let Some(second) = second else { return Err(anonymous(word)) };
     if first.is_empty() {
         return Err(bad());
+    }
+    if first.starts_with('~') {
+        return Err(Error::new(&rootfs::VOLUME, format!("--volume {word:?}: the shell has left the ~ as it is"))
+            .fix("Shells replace it at the beginning of a word only. Write -v \"$HOME/...:TARGET\"."));
     }
     if !first.starts_with(['/', '.']) {
         return Err(Error::new(&rootfs::VOLUME, format!("--volume {word:?}: {first:?} would be a named volume"))
@@ -115,17 +131,24 @@ fn mount(word: &str) -> Result<Volume> {
                 bind.recursive = !truth(value).ok_or_else(|| wrong("mount", word, "true or false"))?
             }
             "tmpfs-size" => options.push(format!("size={}", size("mount", needed()?)?)),
-            "tmpfs-mode" => options.push(format!("mode={}", octal(needed()?, word)?)),
+            "tmpfs-mode" => options.push(format!("mode={}", octal("mount", needed()?, word)?)),
             other if value.is_none() => bind_option(&mut bind, other, "mount", word)?,
             other => return Err(wrong("mount", word, &format!("known keys; {other:?} is none"))),
         }
     }
     let to = to.ok_or_else(|| wrong("mount", word, "a dst="))?;
     match (kind.as_str(), from) {
+        ("bind", Some(_)) if !options.is_empty() => {
+            Err(wrong("mount", word, "tmpfs-size= and tmpfs-mode= with a tmpfs only"))
+        }
         ("bind", Some(from)) => Ok(Volume::Bind { source: source(from)?, target: to, options: bind }),
         ("bind", None) => Err(wrong("mount", word, "a src=")),
         ("tmpfs", None) => {
-            let words = [(bind.read_only, "ro"), (bind.noexec, "noexec")];
+            let BindOptions { read_only, recursive, propagation, nosuid, nodev, noexec } = bind;
+            if !recursive || propagation != BindOptions::default().propagation {
+                return Err(wrong("mount", word, "bind options with a bind only"));
+            }
+            let words = [(read_only, "ro"), (noexec, "noexec"), (!nosuid, "suid"), (!nodev, "dev")];
             options.extend(words.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned()));
             Ok(Volume::Tmpfs { target: to, options })
         }
@@ -175,22 +198,24 @@ fn fields(line: &str) -> Option<Vec<String>> {
     (!fields.iter().any(String::is_empty)).then_some(fields)
 }
 
+const TMPFS_WORDS: [&str; 9] = ["ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime"];
+
 fn tmpfs_words(word: &str) -> Result<Volume> {
     let (path, words) = word.split_once(':').unwrap_or((word, ""));
     let mut options = Vec::new();
     for option in words.split(',').filter(|option| !option.is_empty()) {
         let checked = match option.split_once('=') {
             Some(("size", value)) => format!("size={}", size("tmpfs", value)?),
-            Some(("mode", value)) => format!("mode={}", octal(value, word)?),
-            Some(("nr_inodes", value)) if value.bytes().all(|byte| byte.is_ascii_digit()) => option.to_owned(),
-            None if ["ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime"].contains(&option) => {
-                option.to_owned()
-            }
+            Some(("mode", value)) => format!("mode={}", octal("tmpfs", value, word)?),
+            Some(("nr_inodes" | "uid" | "gid", value)) if value.parse::<u32>().is_ok() => option.to_owned(),
+            None if TMPFS_WORDS.contains(&option) => option.to_owned(),
+            // podman's word for what happens here anyway: the tmpfs begins empty.
+            None if option == "notmpcopyup" => continue,
             _ => {
                 return Err(wrong(
                     "tmpfs",
                     word,
-                    "options size=, mode=, nr_inodes=, ro, rw, [no]exec, [no]suid, [no]dev",
+                    "options size=, mode=, uid=, gid=, nr_inodes=, ro, rw, [no]exec, [no]suid, [no]dev, noatime",
                 ));
             }
         };
@@ -199,23 +224,9 @@ fn tmpfs_words(word: &str) -> Result<Volume> {
     Ok(Volume::Tmpfs { target: target("tmpfs", path)?, options })
 }
 
-fn octal(value: &str, word: &str) -> Result<String> {
+fn octal(flag: &str, value: &str, word: &str) -> Result<String> {
     let fine = !value.is_empty() && value.len() <= 5 && value.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
-    if fine { Ok(value.to_owned()) } else { Err(wrong("tmpfs", word, "an octal mode")) }
-}
-
-/// `SRC[:DST[:rwm]]`.
-pub(super) fn device(word: &str) -> Result<DeviceBind> {
-    let parts: Vec<_> = word.split(':').collect();
-    let access = |text: &str| !text.is_empty() && text.bytes().all(|byte| b"rwm".contains(&byte));
-    let (from, to, rights) = match parts.as_slice() {
-        [from] => (*from, *from, "rwm"),
-        [from, rights] if access(rights) => (*from, *from, *rights),
-        [from, to] => (*from, *to, "rwm"),
-        [from, to, rights] if access(rights) => (*from, *to, *rights),
-        _ => return Err(wrong("device", word, "SOURCE[:TARGET[:rwm]]")),
-    };
-    Ok(DeviceBind { source: source(from)?, target: target("device", to)?, read_only: !rights.contains('w') })
+    if fine { Ok(value.to_owned()) } else { Err(wrong(flag, word, "an octal mode")) }
 }
 
 /// Absolute, links resolved, and there.
@@ -224,13 +235,26 @@ fn source(word: &str) -> Result<PathBuf> {
     std::fs::canonicalize(word).context(&rootfs::VOLUME, doing)
 }
 
-fn target(flag: &str, word: &str) -> Result<PathBuf> {
-    let path = Path::new(word);
-    let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-    if !path.is_absolute() || !plain || word.contains('\0') || path == Path::new("/") {
+/// A place in the container on which something of the user's may be mounted.
+pub(super) fn target(flag: &str, word: &str) -> Result<PathBuf> {
+    if !plain(word) {
         return Err(wrong(flag, word, "an absolute path in the container, other than / and without .."));
     }
-    Ok(path.components().collect())
+    let path: PathBuf = Path::new(word).components().collect();
+    // The set-up writes and checks through the container's proc, and its read-only paths lie there: what covers it takes both
+    // away (CVE-2019-16884, CVE-2019-19921).
+    if path.starts_with("/proc") && !PROC_FILES.iter().any(|file| path == Path::new(file)) {
+        return Err(Error::new(&rootfs::VOLUME, format!("--{flag} {word:?} would cover the container's /proc"))
+            .fix("Choose another target. To see the host's processes: --pid=host."));
+    }
+    Ok(path)
+}
+
+/// Absolute, not the root itself, without `..`.
+pub(super) fn plain(word: &str) -> bool {
+    let path = Path::new(word);
+    let normal = |part: Component<'_>| matches!(part, Component::RootDir | Component::Normal(_));
+    path.is_absolute() && path != Path::new("/") && path.components().all(normal) && !word.contains('\0')
 }
 
 #[cfg(test)]
@@ -286,6 +310,12 @@ mod tests {
             "\"src=/tmp,dst=/x",
             "type=tmpfs,src=/tmp,dst=/x",
             "src=/tmp,,dst=/x",
+            "src=/tmp,dst=/x,tmpfs-size=1m",
+            "type=tmpfs,dst=/x,bind-propagation=shared",
+            "type=tmpfs,dst=/x,bind-nonrecursive",
+            "src=/tmp,dst=/x,tmpfs-mode=rwx",
+            "src=/tmp,dst=/x,bogus=1",
+            "src=/tmp,dst",
         ] {
             assert!(mount(bad).is_err(), "{bad:?}");
         }
@@ -304,9 +334,50 @@ mod tests {
     }
 
     #[test]
-    fn a_device_has_a_target_and_rights() {
-        let device = device("/dev/null:/dev/x:r").expect("device");
-        assert_eq!((device.target, device.read_only), (PathBuf::from("/dev/x"), true));
+    fn nothing_covers_proc_but_the_files_that_lxcfs_shows() {
+        for bad in
+            ["/tmp:/proc", "/tmp:/proc/", "/tmp:/proc/sys", "/tmp:/proc/../proc/sys", "/etc/passwd:/proc/self/exe"]
+        {
+            assert!(volume(bad).is_err(), "{bad}");
+        }
+        assert!(tmpfs_words("/proc").is_err() && mount("type=tmpfs,dst=/proc/sys/net").is_err());
+        assert!(volume("/etc/passwd:/proc/meminfo").is_ok() && volume("/tmp:/process").is_ok());
+    }
+
+    #[test]
+    fn a_tilde_that_the_shell_left_is_explained() {
+        let error = volume("~/src:/src").expect_err("no such directory");
+        assert!(error.summary().contains('~') && error.remedy().contains("$HOME"), "{error}");
+    }
+
+    #[test]
+    fn a_name_is_not_taken_for_a_directory() {
+        let error = volume("data:/x").expect_err("no named volumes");
+        assert!(error.remedy().contains("./data"), "{error}");
+    }
+
+    #[test]
+    fn a_tmpfs_has_options_of_its_own() {
+        let made = |word| match tmpfs_words(word).expect(word) {
+            Volume::Tmpfs { options, .. } => options.join(","),
+            Volume::Bind { .. } => panic!("a tmpfs was expected"),
+        };
+        assert_eq!(made("/x"), "");
+        assert_eq!(made("/x:size=64m,mode=0700,ro,uid=1000,notmpcopyup"), "size=67108864,mode=0700,ro,uid=1000");
+        for bad in ["", "x", "/", "/x:size=", "/x:mode=9", "/x:uid=me", "/x:magic", "/x:size", "/x:tmpcopyup"] {
+            assert!(tmpfs_words(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_mount_has_the_keys_of_docker_and_podman() {
+        let made = mount("type=bind,source=/tmp,destination=/x,readonly,bind-propagation=slave,bind-nonrecursive=true");
+        let Volume::Bind { target, options, .. } = made.expect("mount") else { panic!("a bind was expected") };
+        assert_eq!(target, Path::new("/x"));
+        assert!(options.read_only && !options.recursive && options.propagation == "slave");
+        let made = mount("type=tmpfs,target=/x,tmpfs-size=1k,tmpfs-mode=700,ro=false").expect("mount");
+        let options = vec!["size=1024".to_owned(), "mode=700".into()];
+        assert_eq!(made, Volume::Tmpfs { target: "/x".into(), options });
     }
 
     proptest! {
