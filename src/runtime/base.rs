@@ -51,6 +51,11 @@ fn choose(host: &Host, mode: &UserNs, full: impl FnOnce(&Caller) -> Result<Base>
     let caller = &host.caller;
     let plainly = |base| Ok(Entered { base, fallback: None });
     match (caller.kind, mode) {
+        (Kind::SingleId, UserNs::Full) => {
+            let what = "this namespace has one id, so a container in it can't have more";
+            Err(Error::new(&ids::NO_SUBORDINATE_IDS, what)
+                .fix("Start rl outside of it, or in a namespace with more ids: rl unshare."))
+        }
         (Kind::NamespaceRoot | Kind::SingleId, _) => plainly(current(caller)?),
         (_, UserNs::Single) => plainly(single_base(caller)),
         (_, UserNs::Default) => match full(caller) {

@@ -7,6 +7,7 @@
 mod support;
 
 mod debian;
+mod directories;
 mod exec_explains;
 mod files;
 mod ids;

@@ -7,9 +7,9 @@ mod everywhere {
     use crate::support::Rl;
 
     /// What must be the same: who, where, pid 1, rights, environment, and the mounts with their flags (the superblock's own flags
-    /// and paths are not the container's).
+    /// and paths are not the container's; sorted, for the kernel lists them by when they were opened, not by where they are).
     const SCRIPT: &str = "id; hostname; echo $$; pwd; umask; grep -E '^(Cap|NoNewPrivs)' /proc/self/status; env | sort; ls -a / /dev; \
-                          awk '{ i = 7; while ($i != \"-\") i++; print $5, $6, $(i + 1) }' /proc/self/mountinfo";
+                          awk '{ i = 7; while ($i != \"-\") i++; print $5, $6, $(i + 1) }' /proc/self/mountinfo | sort";
 
     fn by_script(rl: &Rl, words: &[&str]) -> String {
         let text = rl.run(words).success().stdout;

@@ -137,6 +137,13 @@ impl Rl {
         Line::new(command, script.to_owned()).output()
     }
 
+    /// A shell script as it stands.
+    pub fn plain_shell(&self, script: &str) -> Output {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(script);
+        Line::new(command, script.to_owned()).output()
+    }
+
     /// A busybox root file system as a directory; a new one each time.
     pub fn busybox_root(&self) -> PathBuf {
         let root = tempfile::Builder::new().prefix("root-").tempdir_in(&self.home).expect("a directory").keep();
