@@ -9,6 +9,9 @@ pub mod options;
 pub mod shell;
 mod unsupported;
 
+#[cfg(test)]
+mod golden;
+
 use std::path::PathBuf;
 
 use serde::Serialize;
