@@ -1,7 +1,7 @@
 //! config.json in, plan out: the golden documents of tests/golden and what becomes of each, without privileges.
 //!
-//! The documents are not of our own making's shape only: what `rl run` never writes is there too, and what can't be carried out
-//! is in tests/golden/refused, with the error that names the field. A new document needs no line here.
+//! The documents hold what `rl run` never writes, too, and what can't be carried out is in tests/golden/refused, with the error
+//! that names the field. A new document needs no line here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
