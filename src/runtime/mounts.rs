@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use crate::error::{Context, Error, Result, catalog::rootfs};
 use crate::plan::{Attributes, Propagation};
@@ -155,6 +156,9 @@ impl Root {
         mount_setattr(tree.as_fd(), change).context(&rootfs::VOLUME, doing)?;
         let is_directory = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR;
         let place = self.ensure(bind.target, if is_directory { Kind::Directory } else { Kind::File })?;
+        if !bind.device {
+            refuse_disguised_proc(bind.target, &place)?;
+        }
         attach(tree.as_fd(), place.as_fd()).context(&rootfs::VOLUME, doing)
     }
 
@@ -360,6 +364,17 @@ fn check_device(stat: &nix::sys::stat::FileStat, source: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(&rootfs::VOLUME, format!("bind the device {}", source.display())).because("it is no device node"))
+}
+
+/// An image's link may not put a volume into /proc, where it would pass for the kernel's word (CVE-2019-16884, CVE-2023-28642).
+/// Who asks for /proc/cpuinfo by that name gets it.
+fn refuse_disguised_proc(target: &Path, place: &OwnedFd) -> Result<()> {
+    let doing = || format!("bind on {}", target.display());
+    let kind = fstatfs(place).context(&rootfs::VOLUME, doing)?.filesystem_type();
+    if kind != PROC_SUPER_MAGIC || target.starts_with("/proc") {
+        return Ok(());
+    }
+    Err(Error::new(&rootfs::UNSAFE_TARGET, doing()).because("a link of the image leads from there into /proc"))
 }
 
 fn split(path: &Path) -> Result<(&Path, &OsStr)> {

@@ -131,4 +131,18 @@ mod everywhere {
             assert!(out.stderr.contains("RL0404"), "{name}: {}", out.stderr);
         }
     }
+
+    #[test]
+    fn no_link_of_an_image_leads_a_volume_into_proc() {
+        let rl = Rl::new();
+        let source = rl.dir("source");
+        let root = rl.busybox_root();
+        for link in ["/proc/sys", "/proc/self/attr", "../proc/1"] {
+            replace_by_link(&root.join("volume"), link);
+            let volume = format!("{}:/volume", source.display());
+            let out =
+                rl.run(&["run", "--rm", "-v", &volume, "--rootfs", &root.to_string_lossy(), "true"]).fails_with(125);
+            assert!(out.stderr.contains("RL0404"), "{link}: {}", out.stderr);
+        }
+    }
 }
