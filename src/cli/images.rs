@@ -5,7 +5,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::{Globals, Verb};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::state};
 use crate::host::Host;
-use crate::image::{Listed, Name, Store};
+use crate::image::{Listed, Reference, Store};
 
 /// The verb.
 pub const VERB: Verb = Verb { name: "images", about: "List the images", command, run };
@@ -37,9 +37,9 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
 
 fn table(images: &[Listed], shown: &impl Fn(&str) -> String) {
     let row = |image: &Listed| {
-        let name = image.name.as_deref().and_then(|name| Name::parse(name).ok());
-        let (repository, tag) = name
-            .map_or(("<none>".into(), "<none>".into()), |name| (name.repository().to_owned(), name.tag().to_owned()));
+        let name = image.name.as_deref().and_then(|name| Reference::parse(name).ok());
+        let (repository, tag) =
+            name.map_or(("<none>".into(), "<none>".into()), |name| (name.familiar(), name.tag().to_owned()));
         [repository, tag, shown(&image.id), ago(image.created), human(image.size)]
     };
     let mut rows = vec![["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"].map(str::to_owned)];

@@ -11,7 +11,7 @@ use oci_spec::image::Config;
 use self::change::changed;
 use super::{Globals, Verb, in_namespace};
 use crate::error::{Context, Result, catalog::command_line};
-use crate::image::{self, Import, Name, Store};
+use crate::image::{self, Import, Reference, Store};
 
 /// The verb.
 pub const VERB: Verb = Verb { name: "import", about: "Make an image of a root file system's archive", command, run };
@@ -37,7 +37,7 @@ fn command() -> Command {
 
 fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let word = |name: &str| matches.get_one::<String>(name).map(String::as_str);
-    let name = word("name").map(Name::parse).transpose()?;
+    let name = word("name").map(Reference::parse).transpose()?;
     let mut config = Config::default();
     for change in matches.get_many::<String>("change").into_iter().flatten() {
         config = changed(config, change)?;

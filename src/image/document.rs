@@ -8,7 +8,7 @@ use std::path::Path;
 use oci_spec::image::ImageConfiguration;
 use serde::{Deserialize, Serialize};
 
-use super::name::Name;
+use super::reference::Reference;
 use crate::error::{Context, Error, Result, catalog::image};
 use crate::spec::ImageConfig;
 
@@ -29,9 +29,15 @@ pub(super) struct Document {
 
 impl Document {
     /// Of an image that is made now.
-    pub(super) fn new(id: String, name: Option<&Name>, size: u64, layer: String, config: ImageConfiguration) -> Self {
+    pub(super) fn new(
+        id: String,
+        name: Option<&Reference>,
+        size: u64,
+        layer: String,
+        config: ImageConfiguration,
+    ) -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let name = name.map(Name::to_string);
+        let name = name.map(Reference::to_string);
         Self { version: VERSION, id, name, created: now, size, layers: vec![layer], config }
     }
 
@@ -56,8 +62,8 @@ impl Document {
 
     /// The file's name: that of its name, or of its id.
     pub(super) fn file(&self) -> Result<String> {
-        let named = self.name.as_deref().map(Name::parse).transpose()?;
-        Ok(named.map_or_else(|| format!("%{}.json", self.id), |name| name.file()))
+        let named = self.name.as_deref().map(Reference::parse).transpose()?;
+        Ok(named.map_or_else(|| format!("%{}.json", self.id), |name| name.file(None)))
     }
 
     /// What a run takes from the configuration.

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::apply::{Applier, Summary};
 use super::compression::{Compression, Stream};
 use super::document::Document;
-use super::name::Name;
+use super::reference::Reference;
 use super::staging::make_dir;
 use super::store::Store;
 use crate::error::{Context, Error, Result, catalog::image};
@@ -22,7 +22,7 @@ use crate::error::{Context, Error, Result, catalog::image};
 #[derive(Debug, Default)]
 pub struct Import {
     /// `None`: an image without a name.
-    pub name: Option<Name>,
+    pub name: Option<Reference>,
     /// What `--change` says.
     pub config: Config,
     /// `--message`.

@@ -16,7 +16,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::Serialize;
 
 use super::document::Document;
-use super::name::{Name, near};
+use super::reference::{Reference, near};
 use super::staging::{Staging, make_dir, try_lock};
 use crate::error::{Context, Error, Result, catalog::image};
 use crate::host::Dirs;
@@ -114,7 +114,8 @@ impl Store {
         let staging = self.root.join("staging");
         let lock = self.lock()?;
         let mut condemned = Staging::orphans(&staging);
-        let by_name = Name::parse(text).ok().map(|name| name.file()).filter(|file| self.images().join(file).exists());
+        let by_name =
+            Reference::parse(text).ok().map(|name| name.file(None)).filter(|file| self.images().join(file).exists());
         let id = if by_name.is_none() { Some(self.document(text)?.id) } else { None };
         let goes = |(file, document): &(String, Document)| {
             by_name.as_deref() == Some(file.as_str()) || id.as_ref() == Some(&document.id)
@@ -229,7 +230,7 @@ impl Store {
 
     fn document(&self, text: &str) -> Result<Document> {
         // An id can't be found by its file's name; it is only tried where no image has the name.
-        match self.read(&Name::parse(text)?.file())? {
+        match self.read(&Reference::parse(text)?.file(None))? {
             Some(document) => Ok(document),
             None => self.by_id(text)?.ok_or_else(|| self.unknown(text)),
         }

@@ -187,6 +187,11 @@ impl Console {
         self.background
     }
 
+    /// Whether the caller's side has gone, and with it the container's terminal.
+    pub fn hung_up(&self) -> bool {
+        self.container.is_none()
+    }
+
     /// The caller's terminal as it was, while `rl` is stopped.
     pub fn suspend(&self) {
         if let Some(raw) = &self.raw {

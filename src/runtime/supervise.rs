@@ -3,9 +3,11 @@
 //! Owns the one poll loop of a running container and which signal means what. It does not start or clean up anything.
 //! The surprise: the container's processes are in a session of their own, so the terminal's Ctrl-C and Ctrl-Z reach
 //! only `rl`, and what the kernel would have done for a process group is done here. A first process that handles
-//! neither SIGINT nor SIGTERM ignores them, as pid 1 does everywhere; `--init` is for that.
+//! neither SIGINT nor SIGTERM ignores them, as pid 1 does everywhere; `--init` is for that. When the caller's terminal has
+//! gone, nobody could ever end such a container again, so it is killed after a grace period.
 
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -96,6 +98,9 @@ pub fn end_descendants() {
     }
 }
 
+/// What a container has to end after its terminal was hung up: docker's and podman's time between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// What one poll has found.
 struct Ready {
     signals: bool,
@@ -107,13 +112,21 @@ fn watch(child: &Child, signals: &Signals, mut console: Option<&mut Console>) ->
     // A stopped process could not carry out what it was asked: after one of these `rl` stays awake in the background.
     let mut asked_to_end = false;
     let mut was_background = false;
+    let mut deadline = None;
     loop {
+        if deadline.is_none() && console.as_deref().is_some_and(Console::hung_up) {
+            child.signal(libc::SIGHUP)?;
+            deadline = Some(Instant::now() + GRACE);
+        }
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            child.signal(libc::SIGKILL)?;
+        }
         let background = console.as_deref().is_some_and(Console::in_background);
         if background && !was_background && !asked_to_end {
             stop(signals, Signal::SIGTTIN)?;
         }
         was_background = background;
-        let ready = wait(child, signals, console.as_deref())?;
+        let ready = wait(child, signals, console.as_deref(), deadline)?;
         if ready.signals {
             while let Some(number) = signals.next().context(&process::SUPERVISE, || "read a signal".into())? {
                 asked_to_end |= asks_to_end(number);
@@ -137,13 +150,16 @@ fn watch(child: &Child, signals: &Signals, mut console: Option<&mut Console>) ->
     }
 }
 
-fn wait(child: &Child, signals: &Signals, console: Option<&Console>) -> Result<Ready> {
+fn wait(child: &Child, signals: &Signals, console: Option<&Console>, deadline: Option<Instant>) -> Result<Ready> {
     let wanted = console.map(Console::interest).unwrap_or_default();
     let mut polls = Vec::with_capacity(2 + STREAMS);
     polls.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN));
     polls.push(PollFd::new(child.pidfd.as_fd(), PollFlags::POLLIN));
     polls.extend(wanted.iter().flatten().map(|(fd, events)| PollFd::new(*fd, *events)));
-    match poll(&mut polls, PollTimeout::NONE) {
+    // Rounded up, or the last millisecond would be spent in a loop. After the deadline only the end is waited for.
+    let left = deadline.and_then(|deadline| deadline.checked_duration_since(Instant::now()));
+    let timeout = left.and_then(|left| PollTimeout::try_from(left.as_millis() + 1).ok()).unwrap_or(PollTimeout::NONE);
+    match poll(&mut polls, timeout) {
         Ok(_) => {}
         // Stopped and continued.
         Err(Errno::EINTR) => return Ok(Ready { signals: false, ended: false, console: [false; STREAMS] }),

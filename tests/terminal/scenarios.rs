@@ -38,6 +38,7 @@ scenarios! {
     init_reaps_orphans_and_gives_the_commands_status,
     init_forwards_signals,
     the_callers_terminal_being_closed_ends_a_shell,
+    the_callers_terminal_being_closed_ends_what_ignores_it_too,
 }
 
 fn a_shell_has_line_editing_job_control_and_a_terminal(program: &Program) {
@@ -283,4 +284,15 @@ fn the_callers_terminal_being_closed_ends_a_shell(program: &Program) {
     terminal.close();
     rl.wait_for_end();
     guard.wait_for_end();
+}
+
+/// Regression: such containers went on for ever, without a terminal and without anybody who could end them.
+fn the_callers_terminal_being_closed_ends_what_ignores_it_too(program: &Program) {
+    let mut terminal = Terminal::start();
+    let script = r#"'trap "" HUP; echo go''on; while :; do sleep 1 & wait; done'"#;
+    terminal.line(&program.line("-it", &format!("sh -c {script}")));
+    terminal.wait_for("goon");
+    let rl = Watched::open(child(terminal.shell(), ""));
+    terminal.close();
+    rl.wait_for_end();
 }

@@ -35,6 +35,26 @@ entries! {
     IN_USE = 308, exit 125, "the image is in use",
         why "A running container stands on the image's layers; without them it would break.",
         fix "Stop the containers that run on it, and remove it then.";
+    /// Not a digest.
+    BAD_DIGEST = 311, exit 125, "not a digest",
+        why "A digest is sha256: with 64 hexadecimal digits, or sha512: with 128.",
+        fix "Copy the whole digest, for example from: rl images --digests";
+    /// A manifest or index that can't be an image's.
+    BAD_MANIFEST = 312, exit 125, "cannot use this manifest",
+        why "The document that describes the image is damaged, too large, ambiguous, or describes something else than a container image.",
+        fix "Check the reference; look at what is there with: skopeo inspect --raw docker://REFERENCE";
+    /// No image for the platform.
+    NO_PLATFORM = 313, exit 125, "no image for this platform",
+        why "The reference leads to images for other platforms only.",
+        fix "Ask for one that there is: --platform linux/ARCH, or NAME-ARCH.";
+    /// Other bytes than the digest says.
+    WRONG_CONTENT = 314, exit 125, "the content is not what its digest says",
+        why "What arrived has another digest or size than was announced: a damaged file, a broken proxy or registry, or an attack. Nothing of it was kept.",
+        fix "Try again; if it stays, tell whoever runs the registry or made the archive.";
+    /// Not a platform.
+    BAD_PLATFORM = 315, exit 125, "not a platform",
+        why "A platform is linux/ARCH or linux/ARCH/VARIANT, such as linux/arm64 or linux/arm/v7.",
+        fix "For example: rl pull --platform linux/arm64 debian";
     /// A tree could not be deleted.
     REMOVE = 310, exit 125, "cannot delete a directory tree",
         why "A file below it is a mount point of another process, immutable, or on a file system that is read-only.",
