@@ -11,7 +11,7 @@ use oci_spec::image::Config;
 use self::change::changed;
 use super::{Globals, Verb, in_namespace};
 use crate::error::{Context, Result, catalog::command_line};
-use crate::image::{self, Import, Reference, Store};
+use crate::image::{self, Import, Platform, Reference, Store, Summary};
 
 /// The verb.
 pub const VERB: Verb = Verb { name: "import", about: "Make an image of a root file system's archive", command, run };
@@ -25,6 +25,9 @@ fn command() -> Command {
         ))
         .arg(Arg::new("message").long("message").short('m').value_name("TEXT").help("A comment in the image's history"))
         .arg(Arg::new("quiet").long("quiet").short('q').action(ArgAction::SetTrue).help("No remarks on stderr"))
+        .arg(
+            Arg::new("platform").long("platform").value_name("linux/ARCH").help("What the programs were made for; without it, this machine"),
+        )
         .arg(Arg::new("userns").long("userns").value_name("MODE").help("single: give everything to root"))
         .arg(Arg::new("file").required(true).value_name("FILE|-"))
         .arg(Arg::new("name").value_name("NAME[:TAG]"))
@@ -49,19 +52,26 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         Box::new(File::open(file).context(&command_line::INPUT_FILE, || format!("read the archive {file:?}"))?)
     };
     let (host, base) = in_namespace(globals, word("userns"))?;
-    let options = Import { name, config, message: word("message").map(str::to_owned), squash: base.uid.total() == 1 };
+    let platform = word("platform").map(str::parse).transpose()?.unwrap_or_else(Platform::host);
+    let options =
+        Import { name, platform, config, message: word("message").map(str::to_owned), squash: base.uid.total() == 1 };
     let (id, summary) = image::import(&Store::open(&host.dirs), input, &options)?;
     if !matches.get_flag("quiet") {
-        if summary.devices > 0 {
-            eprintln!(
-                "rl: {} device nodes were replaced by empty files: nobody can make them in a user namespace",
-                summary.devices
-            );
-        }
-        if summary.squashed > 0 {
-            eprintln!("rl: {} entries of other users belong to root now: only one id is mapped", summary.squashed);
-        }
+        remarks(&summary);
     }
     println!("sha256:{id}");
     Ok(0)
+}
+
+/// What could not be unpacked as it is in the archive.
+pub(super) fn remarks(summary: &Summary) {
+    if summary.devices > 0 {
+        eprintln!(
+            "rl: {} device nodes were replaced by empty files: nobody can make them in a user namespace",
+            summary.devices
+        );
+    }
+    if summary.squashed > 0 {
+        eprintln!("rl: {} entries of other users belong to root now: only one id is mapped", summary.squashed);
+    }
 }

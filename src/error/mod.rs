@@ -45,6 +45,13 @@ impl Error {
         self
     }
 
+    /// Says in what it happened: a layer, a file of several.
+    #[must_use]
+    pub fn within(mut self, what: &str) -> Self {
+        self.doing = format!("{what}: {}", self.doing);
+        self
+    }
+
     /// Another exit status than the catalog's.
     #[must_use]
     pub fn exit(mut self, status: u8) -> Self {

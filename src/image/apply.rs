@@ -12,7 +12,8 @@
 //! | an owner that is not mapped | refused; with a single id everything belongs to root, and is counted |
 //! | a device node | an empty file that nobody can open, counted: no user namespace can make one |
 //! | attributes of overlays and container tools, trusted.*, security.* but file capabilities | passed over |
-//! | a name that starts with `.wh.` | an ordinary name: a flat archive hides nothing |
+//! | a name that starts with `.wh.` | in a flat archive an ordinary name; in a layer it hides what is below |
+//! | a hard link to a file of a layer below | in a layer: that file is copied up first, as an overlay does |
 //!
 //! The surprise: directories get their times last, because making something in a directory changes them.
 
@@ -30,8 +31,10 @@ use nix::unistd::{UnlinkatFlags, ftruncate, linkat, mkfifoat, symlinkat, unlinka
 use super::archive::{Archive, Entry, Kind};
 use super::attributes::{mode, set_owner, set_xattrs, time};
 use super::compression::MOST_BYTES;
+use super::lower::{Found, Lower};
 use super::tree::{Tree, beneath, is_directory, look, open_beneath};
 use super::trouble::{Trouble, call, explain, refused};
+use super::whiteout::{Meaning, is_whiteout, make_opaque, make_whiteout, meaning};
 use crate::error::{Error, Result, catalog::image};
 
 /// Entries of one layer. The largest images that people have made have about two million.
@@ -42,6 +45,7 @@ const LARGEST_FILE: u64 = 16 << 40;
 /// directories.
 const MOST_DIRECTORY_BYTES: usize = 64 << 20;
 const DIRECTORY_COST: usize = 72;
+const HIDE: &str = "hide what is below";
 const NO_TARGET: &str = "a hard link to a directory, or to nothing";
 
 /// What was made.
@@ -55,12 +59,36 @@ pub struct Summary {
     pub devices: u64,
     /// Entries whose owner was replaced by root, because only one id is mapped.
     pub squashed: u64,
+    /// The layer hides everything below it.
+    pub opaque_root: bool,
+}
+
+impl Summary {
+    /// Of several layers.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.entries += other.entries;
+        self.bytes += other.bytes;
+        self.devices += other.devices;
+        self.squashed += other.squashed;
+    }
+}
+
+/// How an archive is meant.
+#[derive(Debug, Default)]
+pub(super) enum Style {
+    /// A whole root file system: every name is a file's.
+    #[default]
+    Flat,
+    /// A layer above others.
+    Layer(Lower),
 }
 
 /// Applies archives to one tree.
 pub(super) struct Applier {
     tree: Tree,
     squash: bool,
+    /// Whiteouts mean something.
+    layer: bool,
     summary: Summary,
     times: Vec<(PathBuf, (i64, u32))>,
     times_cost: usize,
@@ -69,10 +97,15 @@ pub(super) struct Applier {
 
 impl Applier {
     /// `squash`: only one id is mapped, so everything belongs to root.
-    pub(super) fn new(root: OwnedFd, squash: bool) -> Self {
+    pub(super) fn new(root: OwnedFd, style: Style, squash: bool) -> Self {
+        let (layer, lower) = match style {
+            Style::Flat => (false, Lower::default()),
+            Style::Layer(lower) => (true, lower),
+        };
         Self {
-            tree: Tree::new(root),
+            tree: Tree::new(root, lower),
             squash,
+            layer,
             summary: Summary::default(),
             times: Vec::new(),
             times_cost: 0,
@@ -97,6 +130,13 @@ impl Applier {
                 ));
             }
             self.entry(&entry, &mut archive).map_err(|trouble| explain(trouble, &entry))?;
+            if self.layer {
+                // Before the entry's own directory, if it is one: what the archive says of a directory counts.
+                let implied = self.tree.take_implied();
+                if !implied.is_empty() {
+                    self.times.splice(0..0, implied);
+                }
+            }
         }
         self.directory_times()?;
         Ok(self.summary)
@@ -111,6 +151,9 @@ impl Applier {
             } else {
                 refused("the root can only be a directory")
             };
+        }
+        if self.layer && self.hides(&path)? {
+            return Ok(());
         }
         match entry.kind {
             Kind::Directory => self.directory(entry, path),
@@ -136,6 +179,7 @@ impl Applier {
         let (parent, name) = self.tree.parent(&path).map_err(call("open its directory"))?;
         let there = look(parent, name).map_err(call("examine it"))?;
         let mut replaced = false;
+        let hiding = self.layer && there.as_ref().is_some_and(is_whiteout);
         if !there.as_ref().is_some_and(is_directory) {
             if there.is_some() {
                 unlinkat(parent, name, UnlinkatFlags::NoRemoveDir).map_err(call("replace it"))?;
@@ -148,11 +192,49 @@ impl Applier {
         let fd = openat(parent, name, flags, Mode::empty()).map_err(call("open it"))?;
         fchmod(&fd, mode(entry)).map_err(call("set its mode"))?;
         set_xattrs(fd.as_fd(), entry, squash)?;
+        if hiding {
+            make_opaque(fd.as_fd()).map_err(call(HIDE))?;
+        }
         self.own(entry);
         if replaced {
             self.tree.forget();
         }
         self.time_later(path, entry.mtime)
+    }
+
+    /// Whether the name is a whiteout; then it has been obeyed.
+    fn hides(&mut self, path: &Path) -> Result<bool, Trouble> {
+        let name = path.file_name().unwrap_or_default();
+        let hidden = match meaning(name) {
+            Meaning::Ordinary => return Ok(false),
+            Meaning::Nothing => return Ok(true),
+            Meaning::Absurd => return refused("a whiteout of nothing"),
+            Meaning::Hides(hidden) => Some(path.with_file_name(hidden)),
+            Meaning::Opaque => None,
+        };
+        let Some(hidden) = hidden else {
+            match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                Some(parent) => {
+                    let directory = self.tree.open_directory(parent).map_err(call("open its directory"))?;
+                    make_opaque(directory.as_fd()).map_err(call(HIDE))?;
+                }
+                // An overlay does not look for the mark on its layers' roots; the store leaves out what is below.
+                None => self.summary.opaque_root = true,
+            }
+            return Ok(true);
+        };
+        let (parent, name) = self.tree.parent(&hidden).map_err(call("open its directory"))?;
+        // A whiteout is about the layers below: what the same archive has made stays, whichever came first.
+        match look(parent, name).map_err(call("examine it"))? {
+            None => make_whiteout(parent, name).map_err(call(HIDE))?,
+            Some(there) if is_directory(&there) => {
+                let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+                let directory = openat(parent, name, flags, Mode::empty()).map_err(call("open it"))?;
+                make_opaque(directory.as_fd()).map_err(call(HIDE))?;
+            }
+            Some(_) => {}
+        }
+        Ok(true)
     }
 
     fn time_later(&mut self, path: PathBuf, mtime: (i64, u32)) -> Result<(), Trouble> {
@@ -209,6 +291,9 @@ impl Applier {
         if target == path {
             return refused("a hard link to itself");
         }
+        if self.layer {
+            self.copy_up(&target)?;
+        }
         let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let from = match open_beneath(self.tree.root(), directory, OFlag::O_PATH | OFlag::O_DIRECTORY) {
             Err(Errno::ENOENT) => return refused(NO_TARGET),
@@ -220,6 +305,19 @@ impl Applier {
         }
         // Without AT_SYMLINK_FOLLOW: a link to a symbolic link is one to that link itself.
         self.make(path, "make the hard link", |parent, own| linkat(&from, name, parent, own, AtFlags::empty()))
+    }
+
+    /// A hard link to a file that this layer does not have, but one below has.
+    fn copy_up(&mut self, path: &Path) -> Result<(), Trouble> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+        match open_beneath(self.tree.root(), path, flags) {
+            Err(Errno::ENOENT) => {}
+            _ => return Ok(()),
+        }
+        let below = self.tree.below(path).map_err(call("look for it in the layers below"))?;
+        let Some(found) = below.filter(Found::is_file) else { return Ok(()) };
+        let made = self.make(path, "copy it up", |parent, name| create(parent, name, Mode::S_IRUSR | Mode::S_IWUSR))?;
+        found.copy(made).map_err(Trouble::Input)
     }
 
     fn symlink(&mut self, entry: &Entry, path: &Path) -> Result<(), Trouble> {

@@ -44,11 +44,16 @@ pub(super) fn set_owner(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry, squ
 }
 
 /// Only what programs and the kernel's security understand; trusted.* can't be set in a user namespace anyway.
+pub(super) fn is_taken(name: &[u8]) -> bool {
+    let known = name.starts_with(b"user.") || name == CAPABILITY || name.starts_with(ACL);
+    known && !CONTROL.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Those that are taken.
 pub(super) fn set_xattrs(file: BorrowedFd<'_>, entry: &Entry, squash: bool) -> Result<(), Trouble> {
     for (name, value) in &entry.xattrs {
         // An access list names owners, and those were all replaced by root.
-        let known = name.starts_with(b"user.") || name == CAPABILITY || name.starts_with(ACL) && !squash;
-        if !known || CONTROL.iter().any(|prefix| name.starts_with(prefix)) {
+        if !is_taken(name) || squash && name.starts_with(ACL) {
             continue;
         }
         let c_name = CString::new(name.as_slice())

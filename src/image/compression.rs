@@ -1,19 +1,21 @@
 //! Decompression beside writing: one thread reads and decompresses, hashing what comes out; the other applies the
 //! archive.
 //!
-//! Owns the recognition of gzip, zstd and xz by their first bytes, the channel between the two, the digest of the whole
+//! Owns the recognition of gzip, zstd and xz by their first bytes, the copy that becomes a blob, the channel between the two, the digest of the whole
 //! uncompressed stream (the diff id of the image specification), and the two limits on what a stream may expand to.
 //! They are here and not at the files, because a bomb can lie where no file is: in headers, in padding, behind the end.
 //! The surprise: the reader gives an error, never an early end, when the stream is cut or a limit is met; an archive
 //! must not look complete because its compression broke off.
 
-use std::cell::Cell;
-use std::io::{self, BufReader, Read};
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use sha2::{Digest, Sha256};
+use super::digest::{Digest, Hasher};
+use super::manifest::{Descriptor, OCI_LAYER_GZIP, OCI_LAYER_ZSTD};
 
 /// Large enough that a message costs nothing beside its content, small enough that the queue stays in the cache.
 const CHUNK: usize = 256 * 1024;
@@ -76,30 +78,99 @@ pub(super) struct Stream {
     chunks: Receiver<io::Result<Vec<u8>>>,
     chunk: Vec<u8>,
     position: usize,
-    worker: Option<JoinHandle<String>>,
+    worker: Option<JoinHandle<io::Result<Finished>>>,
+}
+
+/// What a stream was.
+#[derive(Debug)]
+pub(super) struct Finished {
+    /// Of the uncompressed bytes.
+    pub(super) diff_id: Digest,
+    /// What was kept as a blob.
+    pub(super) kept: Option<Descriptor>,
 }
 
 impl Stream {
-    /// Starts the thread. `start` has been read from `input` already, to recognise the compression.
-    pub(super) fn start<R: Read + Send + 'static>(compression: Compression, start: Vec<u8>, input: R) -> Self {
+    /// Starts the thread. `start` has been read from `input` already, to recognise the compression. With `keep` the archive is
+    /// written there too, as an image's layer may be compressed: as it comes, or else with zstd.
+    pub(super) fn start<R: Read + Send + 'static>(
+        compression: Compression,
+        start: Vec<u8>,
+        input: R,
+        keep: Option<File>,
+    ) -> Self {
         let (sender, chunks) = sync_channel(QUEUE);
-        let worker = std::thread::spawn(move || {
-            let read = Rc::new(Cell::new(0));
-            let input = Counted { inner: io::Cursor::new(start).chain(input), count: Rc::clone(&read) };
-            let mut digest = Sha256::new();
-            match compression.decoder(BufReader::with_capacity(CHUNK, input)) {
-                Ok(decoder) => pump(decoder, &read, &mut digest, &sender),
-                Err(error) => drop(sender.send(Err(error))),
-            }
-            digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-        });
+        let worker = std::thread::spawn(move || work(compression, io::Cursor::new(start).chain(input), keep, &sender));
         Self { chunks, chunk: Vec::new(), position: 0, worker: Some(worker) }
     }
 
-    /// The digest of everything; to be called after the stream has been read to its end.
-    pub(super) fn finish(mut self) -> io::Result<String> {
+    /// What it was; to be called after the stream has been read to its end.
+    pub(super) fn finish(mut self) -> io::Result<Finished> {
         let worker = self.worker.take().ok_or_else(|| io::Error::other("the stream was finished before"))?;
-        worker.join().map_err(|_| io::Error::other("the decompressing thread has died"))
+        worker.join().map_err(|_| io::Error::other("the decompressing thread has died"))?
+    }
+}
+
+fn work(
+    compression: Compression,
+    input: impl Read,
+    keep: Option<File>,
+    sender: &SyncSender<io::Result<Vec<u8>>>,
+) -> io::Result<Finished> {
+    let read = Rc::new(Cell::new(0));
+    let as_it_comes = matches!(compression, Compression::Gzip | Compression::Zstd);
+    let keep = keep.map(|file| Rc::new(RefCell::new(Kept { file, hasher: Hasher::default(), size: 0 })));
+    let tee = keep.clone().filter(|_| as_it_comes);
+    let input = Counted { inner: input, count: Rc::clone(&read), tee };
+    let mut encoder = match keep.clone().filter(|_| !as_it_comes) {
+        Some(kept) => Some(zstd::Encoder::new(KeptRef(kept), 1)?),
+        None => None,
+    };
+    let mut digest = Hasher::default();
+    match compression.decoder(BufReader::with_capacity(CHUNK, input)) {
+        Ok(decoder) => pump(decoder, &read, sender, |chunk| {
+            digest.update(chunk);
+            encoder.as_mut().map_or(Ok(()), |encoder| encoder.write_all(chunk))
+        }),
+        Err(error) => drop(sender.send(Err(error))),
+    }
+    if let Some(encoder) = encoder {
+        encoder.finish()?;
+    }
+    let media_type = if compression == Compression::Gzip { OCI_LAYER_GZIP } else { OCI_LAYER_ZSTD };
+    let kept = keep.and_then(|kept| Some(Rc::into_inner(kept)?.into_inner().descriptor(media_type)));
+    Ok(Finished { diff_id: digest.finish(), kept })
+}
+
+/// The file of a blob that is being made.
+struct Kept {
+    file: File,
+    hasher: Hasher,
+    size: u64,
+}
+
+impl Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        self.file.write_all(bytes)
+    }
+
+    fn descriptor(self, media_type: &str) -> Descriptor {
+        Descriptor { media_type: media_type.to_owned(), digest: self.hasher.finish(), size: self.size }
+    }
+}
+
+/// The encoder owns what it writes to.
+struct KeptRef(Rc<RefCell<Kept>>);
+
+impl Write for KeptRef {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -114,16 +185,20 @@ impl Drop for Stream {
     }
 }
 
-/// Counts what is read of the compressed archive.
+/// Counts what is read of the compressed archive, and copies it.
 struct Counted<R> {
     inner: R,
     count: Rc<Cell<u64>>,
+    tee: Option<Rc<RefCell<Kept>>>,
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(into)?;
         self.count.set(self.count.get() + count as u64);
+        if let Some(kept) = &self.tee {
+            kept.borrow_mut().write(&into[..count])?;
+        }
         Ok(count)
     }
 }
@@ -131,8 +206,8 @@ impl<R: Read> Read for Counted<R> {
 fn pump(
     mut decoder: Box<dyn Read + '_>,
     read: &Cell<u64>,
-    digest: &mut Sha256,
     sender: &SyncSender<io::Result<Vec<u8>>>,
+    mut each: impl FnMut(&[u8]) -> io::Result<()>,
 ) {
     let mut made = 0_u64;
     loop {
@@ -141,8 +216,7 @@ fn pump(
             Ok(0) => return,
             Ok(count) => {
                 made += count as u64;
-                digest.update(&chunk);
-                within_limits(made, read.get()).map(|()| chunk)
+                within_limits(made, read.get()).and_then(|()| each(&chunk)).map(|()| chunk)
             }
             Err(error) => Err(error),
         };
@@ -190,10 +264,10 @@ mod tests {
 
     fn read_all(bytes: Vec<u8>) -> io::Result<(Vec<u8>, String)> {
         let compression = Compression::detect(&bytes).map_err(io::Error::other)?;
-        let mut stream = Stream::start(compression, Vec::new(), io::Cursor::new(bytes));
+        let mut stream = Stream::start(compression, Vec::new(), io::Cursor::new(bytes), None);
         let mut out = Vec::new();
         stream.read_to_end(&mut out)?;
-        Ok((out, stream.finish()?))
+        Ok((out, stream.finish()?.diff_id.to_string()))
     }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -216,6 +290,27 @@ mod tests {
         let digests: Vec<_> = all.into_iter().map(|bytes| read_all(bytes).expect("read")).collect();
         for (out, digest) in &digests {
             assert_eq!((out.len(), digest), (plain.len(), &digests[0].1));
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_the_archive_or_its_content() {
+        let plain: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+        for whole in [plain.clone(), gzip(&plain), zstd::encode_all(plain.as_slice(), 3).expect("zstd"), xz(&plain)] {
+            let compression = Compression::detect(&whole).expect("known");
+            let mut file = tempfile::tempfile().expect("file");
+            let kept = Some(file.try_clone().expect("clone"));
+            let mut stream =
+                Stream::start(compression, whole[..3].to_vec(), io::Cursor::new(whole[3..].to_vec()), kept);
+            io::copy(&mut stream, &mut io::sink()).expect("read");
+            let finished = stream.finish().expect("finish");
+            let kept = finished.kept.expect("a blob");
+            let mut bytes = Vec::new();
+            std::io::Seek::rewind(&mut file).expect("rewind");
+            file.read_to_end(&mut bytes).expect("read");
+            assert_eq!((Digest::of(&bytes), bytes.len() as u64), (kept.digest, kept.size));
+            let again = read_all(bytes).expect("read again");
+            assert_eq!((again.0.len(), again.1), (plain.len(), finished.diff_id.to_string()));
         }
     }
 
@@ -253,7 +348,7 @@ mod tests {
                 Ok(into.len())
             }
         }
-        drop(Stream::start(Compression::None, Vec::new(), Endless(std::sync::Arc::clone(&counted))));
+        drop(Stream::start(Compression::None, Vec::new(), Endless(std::sync::Arc::clone(&counted)), None));
         assert_eq!(std::sync::Arc::strong_count(&counted), 1);
     }
 }

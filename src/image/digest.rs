@@ -42,6 +42,13 @@ impl Digest {
         hasher.finish()
     }
 
+    /// The digest of `bytes` by the algorithm of `like`.
+    pub fn of_kind(like: &Self, bytes: &[u8]) -> Self {
+        let mut hasher = like.hasher();
+        hasher.update(bytes);
+        hasher.finish()
+    }
+
     /// Checked to be 64 or 128 small hexadecimal digits.
     pub fn hex(&self) -> &str {
         &self.hex

@@ -4,25 +4,28 @@
 //! store is as it was. The surprise: a layer unpacked with one id is not the layer of the same digest unpacked with all
 //! of them.
 
-use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io::Read;
 
 use oci_spec::image::{Arch, Config, HistoryBuilder, ImageConfiguration, ImageConfigurationBuilder, Os, RootFsBuilder};
-use sha2::{Digest, Sha256};
 
-use super::apply::{Applier, Summary};
-use super::compression::{Compression, Stream};
-use super::document::Document;
+use super::apply::{Style, Summary};
+use super::digest::Digest;
+use super::document::{Document, Layer};
+use super::manifest::{Descriptor, OCI_CONFIG};
+use super::platform::Platform;
 use super::reference::Reference;
-use super::staging::make_dir;
-use super::store::Store;
+use super::store::{About, Made, Store};
+use super::unpack::unpack;
 use crate::error::{Context, Error, Result, catalog::image};
 
 /// What is to be made of the archive.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Import {
     /// `None`: an image without a name.
     pub name: Option<Reference>,
+    /// What its programs were made for.
+    pub platform: Platform,
     /// What `--change` says.
     pub config: Config,
     /// `--message`.
@@ -35,56 +38,46 @@ pub struct Import {
 ///
 /// # Errors
 /// What was wrong with which entry; nothing is left behind.
-pub fn import(store: &Store, mut input: impl Read + Send + 'static, options: &Import) -> Result<(String, Summary)> {
+pub fn import(store: &Store, input: impl Read + Send + 'static, options: &Import) -> Result<(String, Summary)> {
+    let using = store.using()?;
     let staging = store.stage()?;
-    let diff = staging.dir.join("layer/diff");
-    make_dir(&diff)?;
-    let start = first_bytes(&mut input).context(&image::BAD_ARCHIVE, || "read the archive".into())?;
-    let compression = Compression::detect(&start).map_err(|what| {
-        Error::new(&image::BAD_ARCHIVE, format!("the archive is compressed with {what}"))
-            .fix("Give a plain tar, or one with gzip, zstd or xz.")
-    })?;
-    let mut stream = Stream::start(compression, start, input);
-    let root: OwnedFd =
-        std::fs::File::open(&diff).context(&image::STORE, || format!("open {}", diff.display()))?.into();
-    let mode = nix::sys::stat::Mode::from_bits_truncate(0o755);
-    nix::sys::stat::fchmod(&root, mode).context(&image::STORE, || format!("open up {}", diff.display()))?;
-    let summary = Applier::new(root, options.squash).apply(&mut stream)?;
-    let digest = stream.finish().context(&image::BAD_ARCHIVE, || "read the archive".into())?;
+    let (layer, kept) = (staging.dir.join("layer"), staging.dir.join("blob"));
+    let blob = File::create_new(&kept).context(&image::STORE, || format!("make {}", kept.display()))?;
+    let (finished, summary) = unpack(input, &layer, Style::Flat, options.squash, Some(blob))?;
     if summary.entries == 0 {
         return Err(Error::new(&image::BAD_ARCHIVE, "the archive is empty"));
     }
-    let config = configuration(&digest, options)?;
-    let text = serde_json::to_vec(&config).context(&image::STORE, || "write the image's configuration".into())?;
-    let id: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
-    let layer = if summary.squashed > 0 { format!("{digest}.root") } else { digest };
-    store.commit(&staging, &Document::new(id.clone(), options.name.as_ref(), summary.bytes, layer, config))?;
-    Ok((id, summary))
+    let blob = finished.kept.ok_or_else(|| Error::new(&image::STORE, "keep the archive"))?;
+    let diff_id = finished.diff_id;
+    let configuration = configuration(&diff_id, options)?;
+    let text =
+        serde_json::to_vec(&configuration).context(&image::STORE, || "write the image's configuration".into())?;
+    let config = Descriptor { media_type: OCI_CONFIG.into(), digest: Digest::of(&text), size: text.len() as u64 };
+    store.blobs().write(&config.digest, &text)?;
+    let suffix = if summary.squashed > 0 { ".root" } else { "" };
+    let entry = Layer { dir: format!("{}{suffix}", diff_id.hex()), diff_id, blob, size: summary.bytes, opaque: false };
+    About::of(&entry).write(&layer)?;
+    let made = Made { layers: vec![(layer, entry.dir.clone())], blobs: vec![(kept, entry.blob.digest.clone())] };
+    let document = Document::new(options.name.as_ref(), vec![entry], None, config, configuration);
+    store.commit(&staging, made, &document)?;
+    drop(using);
+    Ok((document.id, summary))
 }
 
-/// Enough to recognise a compression; fewer where there are no more.
-fn first_bytes(input: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut start = Vec::new();
-    input.take(6).read_to_end(&mut start)?;
-    Ok(start)
-}
-
-fn configuration(digest: &str, options: &Import) -> Result<ImageConfiguration> {
-    let made = |what: Result<ImageConfiguration, oci_spec::OciSpecError>| {
-        what.context(&image::STORE, || "make the image's configuration".into())
-    };
-    let rootfs = RootFsBuilder::default().typ("layers").diff_ids([format!("sha256:{digest}")]).build();
-    let rootfs = rootfs.context(&image::STORE, || "make the image's configuration".into())?;
+fn configuration(diff_id: &Digest, options: &Import) -> Result<ImageConfiguration> {
+    let doing = || "make the image's configuration".to_owned();
+    let rootfs = RootFsBuilder::default().typ("layers").diff_ids([diff_id.to_string()]).build();
     let history =
         HistoryBuilder::default().comment(options.message.clone().unwrap_or_else(|| "imported".into())).build();
-    let history = history.context(&image::STORE, || "make the image's configuration".into())?;
-    made(
-        ImageConfigurationBuilder::default()
-            .architecture(Arch::default())
-            .os(Os::Linux)
-            .config(options.config.clone())
-            .rootfs(rootfs)
-            .history([history])
-            .build(),
-    )
+    let platform = &options.platform;
+    let mut builder = ImageConfigurationBuilder::default()
+        .architecture(Arch::from(platform.architecture.as_str()))
+        .os(Os::from(platform.os.as_str()))
+        .config(options.config.clone())
+        .rootfs(rootfs.context(&image::STORE, doing)?)
+        .history([history.context(&image::STORE, doing)?]);
+    if let Some(variant) = &platform.variant {
+        builder = builder.variant(variant.clone());
+    }
+    builder.build().context(&image::STORE, doing)
 }

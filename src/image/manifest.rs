@@ -4,7 +4,7 @@
 //! docker's. The surprise: the bytes say what they are in up to three places (the transport's content type, `mediaType`, the
 //! fields), and all must agree, or two readers would see two images in one digest (CVE-2021-41190).
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::digest::Digest;
@@ -31,8 +31,14 @@ pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// The same, docker's.
 pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 
+/// A layer, compressed.
+pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+/// A layer, compressed.
+pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+
 /// Content that a document names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Descriptor {
     /// What it is.
     pub media_type: String,

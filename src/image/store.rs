@@ -1,23 +1,30 @@
-//! The store on disk: documents of images, unpacked layers.
+//! The store on disk: documents of images, unpacked layers, blobs.
 //!
-//! `images/NAME%TAG.json` says everything about a name, so that looking one up is one small read. `layers/DIGEST/diff`
-//! is a layer's tree, shared by all images that have it; DIGEST is that of the uncompressed layer, with `.root` behind
-//! it where its owners were all replaced by root. Writers take the lock of the store's directory for the moments in
-//! which names and layers change; who uses a layer has a shared lock on it. Everything is synced before it is renamed
-//! into place: a reader finds the old state or the new one. The surprise: nothing counts references; what no document
-//! names is garbage, found when an image is removed.
+//! `images/NAME%TAG.json` says everything about a name, so that looking one up is one small read. `layers/CHAIN/diff`
+//! is a layer's tree, shared by all images that have it and the same layers below; with `.root` behind the chain id
+//! where its owners were all replaced by root. Writers take the lock of the store's directory for the moments in which
+//! names and layers change; who uses a layer has a shared lock on it. Everything is synced before it is renamed into
+//! place: a reader finds the old state or the new one. Owns looking up; `change` owns what writes. The surprise:
+//! nothing counts references; what no document names is garbage, found when an image is removed.
+
+mod change;
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
-use super::document::Document;
+pub(super) use self::change::Made;
+pub use self::change::Removed;
+use super::blobs::Blobs;
+use super::document::{Document, Layer};
+use super::platform::Platform;
 use super::reference::{Reference, near};
-use super::staging::{Staging, make_dir, try_lock};
 use crate::error::{Context, Error, Result, catalog::image};
 use crate::host::Dirs;
 use crate::spec::ImageConfig;
@@ -26,6 +33,7 @@ use crate::spec::ImageConfig;
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
+    blobs: Blobs,
 }
 
 /// An image, ready to be run.
@@ -33,6 +41,8 @@ pub struct Store {
 pub struct Image {
     /// 64 hexadecimal digits.
     pub id: String,
+    /// What its programs were made for.
+    pub platform: Platform,
     /// Its layers' trees, topmost first.
     pub layers: Vec<PathBuf>,
     /// What a run takes from its configuration.
@@ -46,52 +56,112 @@ pub struct Image {
 pub struct Hold(#[expect(dead_code, reason = "dropping the descriptors is what ends it")] Vec<Flock<File>>);
 
 /// A line of `rl images`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Listed {
     /// `None`: an image without a name.
     pub name: Option<String>,
     /// 64 hexadecimal digits.
     pub id: String,
-    /// Seconds since 1970.
+    /// What its programs were made for.
+    pub platform: String,
+    /// Of its manifest, where it came with one.
+    pub digest: Option<String>,
+    /// Seconds since 1970, when the image was made; of an import without a date, when it came.
     pub created: u64,
     /// Bytes of regular files in its layers.
     pub size: u64,
+    /// Of its configuration.
+    pub labels: Vec<(String, String)>,
 }
 
-/// What [`Store::remove`] did.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Removed {
-    /// Names that are gone.
-    pub names: Vec<String>,
-    /// The image's id, if that was its last name.
-    pub id: Option<String>,
+/// `layers/CHAIN/about.json`: what the documents of images say of a layer, for the next image that has it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct About {
+    pub(super) diff_id: super::digest::Digest,
+    pub(super) size: u64,
+    pub(super) opaque: bool,
+}
+
+impl About {
+    pub(super) fn of(layer: &Layer) -> Self {
+        Self { diff_id: layer.diff_id.clone(), size: layer.size, opaque: layer.opaque }
+    }
+
+    /// Beside the layer's tree, before it gets its place.
+    pub(super) fn write(&self, layer: &Path) -> Result<()> {
+        let path = layer.join("about.json");
+        let doing = || format!("write {}", path.display());
+        let text = serde_json::to_vec(self).context(&image::STORE, doing)?;
+        fs::write(&path, text).context(&image::STORE, doing)
+    }
+
+    fn read(layer: &Path) -> Result<Self> {
+        let path = layer.join("about.json");
+        let doing = || format!("read {}", path.display());
+        let text = fs::read(&path).context(&image::STORE, doing)?;
+        serde_json::from_slice(&text).context(&image::STORE, doing)
+    }
 }
 
 impl Store {
     /// The store of `dirs.data`; it is made when something is put into it.
     pub fn open(dirs: &Dirs) -> Self {
-        Self { root: dirs.data.clone() }
+        Self { root: dirs.data.clone(), blobs: Blobs::new(&dirs.data) }
     }
 
-    /// Looks an image up by its name, or by the first digits of its id.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
+    pub(super) fn layer(&self, name: &str) -> PathBuf {
+        self.root.join("layers").join(name)
+    }
+
+    fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    /// Looks an image up: by its name and platform (the machine's, where none is given), by a name that ends with a
+    /// platform, or by the first digits of its id.
     ///
     /// # Errors
     /// `RL0301` with near names.
-    pub fn find(&self, text: &str) -> Result<Image> {
-        let mut document = self.document(text)?;
+    pub fn find(&self, text: &str, platform: Option<&Platform>) -> Result<Image> {
+        let mut document = self.document(text, platform)?;
         loop {
             if let Some(hold) = self.hold(&document)? {
-                let layers = document.layers.iter().rev().map(|layer| self.layer(layer).join("diff")).collect();
-                return Ok(Image { layers, config: document.run_config(), id: document.id, hold });
+                let layers = document.visible().map(|layer| self.layer(layer).join("diff")).collect();
+                let config = document.run_config();
+                return Ok(Image { id: document.id, platform: document.platform, layers, config, hold });
             }
             // Removed or replaced since its document was read, or the store was damaged.
-            let again = self.document(text)?;
+            let again = self.document(text, platform)?;
             if again.layers == document.layers {
                 let what =
                     format!("{text:?}: a layer of the image is missing in {}", self.root.join("layers").display());
-                return Err(Error::new(&image::STORE, what).fix(format!("Import it again: rl import FILE {text}")));
+                return Err(Error::new(&image::STORE, what).fix("See what is wrong, and repair it: rl system check"));
             }
             document = again;
+        }
+    }
+
+    /// What a name without `--platform` means: itself, or, where no image has that very name, the name without its
+    /// ending for the platform of that ending (`debian-arm64`).
+    ///
+    /// # Errors
+    /// `RL0302` for what is no name.
+    pub fn meaning(&self, text: &str, platform: Option<&Platform>) -> Result<(Reference, Option<Platform>)> {
+        let reference = Reference::parse(text)?;
+        if let Some(platform) = platform {
+            return Ok((reference, Some(platform.clone())));
+        }
+        match reference.platform_ending() {
+            Some((base, platform)) if self.named(&reference, None)?.is_none() => Ok((base, Some(platform))),
+            _ => Ok((reference, None)),
         }
     }
 
@@ -100,139 +170,63 @@ impl Store {
     /// # Errors
     /// `RL0307` where a document can't be read.
     pub fn list(&self) -> Result<Vec<Listed>> {
-        let listed = |Document { name, id, created, size, .. }| Listed { name, id, created, size };
-        let mut all: Vec<_> = self.documents()?.into_iter().map(|(_, document)| listed(document)).collect();
-        all.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        let mut all: Vec<_> = self.documents()?.into_iter().map(|(_, document)| listed(&document)).collect();
+        all.sort_by(|a, b| (&a.name, &a.platform, &a.id).cmp(&(&b.name, &b.platform, &b.id)));
         Ok(all)
-    }
-
-    /// Removes a name, or all names of an id; layers that nothing has any more are deleted.
-    ///
-    /// # Errors
-    /// `RL0301` when there is no such image, `RL0308` when a container runs on it.
-    pub fn remove(&self, text: &str) -> Result<Removed> {
-        let staging = self.root.join("staging");
-        let lock = self.lock()?;
-        let mut condemned = Staging::orphans(&staging);
-        let by_name =
-            Reference::parse(text).ok().map(|name| name.file(None)).filter(|file| self.images().join(file).exists());
-        let id = if by_name.is_none() { Some(self.document(text)?.id) } else { None };
-        let goes = |(file, document): &(String, Document)| {
-            by_name.as_deref() == Some(file.as_str()) || id.as_ref() == Some(&document.id)
-        };
-        let (going, staying): (Vec<_>, Vec<_>) = self.documents()?.into_iter().partition(goes);
-        let has = |all: &[(String, Document)], layer: &String| all.iter().any(|(_, doc)| doc.layers.contains(layer));
-        let mut unused = Vec::new();
-        for layer in names_in(&self.root.join("layers"))?.iter().filter(|layer| !has(&staying, layer)) {
-            match try_lock(&self.layer(layer))? {
-                Some(lock) => unused.push((self.layer(layer), lock)),
-                None if has(&going, layer) => {
-                    return Err(Error::new(&image::IN_USE, format!("remove {text:?}: a container runs on it")));
-                }
-                // Garbage that a container still stands on, since its image's name was given to another.
-                None => {}
-            }
-        }
-        for (file, _) in &going {
-            let path = self.images().join(file);
-            fs::remove_file(&path).context(&image::STORE, || format!("remove {}", path.display()))?;
-        }
-        // Before any layer goes: a document that came back after a power cut must find its layers.
-        sync_dir(&self.images())?;
-        for (layer, lock) in unused {
-            condemned.push(Staging::condemn(&staging, &layer, lock)?);
-        }
-        drop(lock);
-        drop(condemned);
-        let (_, first) = going.first().ok_or_else(|| self.unknown(text))?;
-        let last = !staying.iter().any(|(_, document)| document.id == first.id);
-        let id = last.then(|| first.id.clone());
-        Ok(Removed { names: going.into_iter().filter_map(|(_, document)| document.name).collect(), id })
-    }
-
-    /// A fresh staging directory; what killed writers have left goes first.
-    pub(super) fn stage(&self) -> Result<Staging> {
-        let staging = self.root.join("staging");
-        let lock = self.lock()?;
-        let orphans = Staging::orphans(&staging);
-        let made = Staging::make(&staging);
-        drop(lock);
-        drop(orphans);
-        made
-    }
-
-    /// Puts a staged layer into place and writes the image's document.
-    pub(super) fn commit(&self, staged: &Staging, document: &Document) -> Result<()> {
-        let layers = self.root.join("layers");
-        make_dir(&layers)?;
-        make_dir(&self.images())?;
-        let dir = File::open(&staged.dir).context(&image::STORE, || format!("open {}", staged.dir.display()))?;
-        // One syncfs(2) for the whole layer: an fsync a file would cost more than the unpacking.
-        nix::unistd::syncfs(&dir).context(&image::STORE, || "write the layer to the disk".into())?;
-        let _lock = self.lock()?;
-        if let Some(target) = document.layers.last().map(|layer| self.layer(layer)).filter(|target| !target.exists()) {
-            let made = staged.dir.join("layer");
-            fs::rename(&made, &target)
-                .context(&image::STORE, || format!("rename {} to {}", made.display(), target.display()))?;
-            sync_dir(&layers)?;
-        }
-        let file = document.file()?;
-        let others = self.documents()?;
-        let others = |id: &str| others.iter().filter(|(have, other)| *have != file && other.id == id).count();
-        match self.read(&file)? {
-            // Its name goes to the new image; it stays, without one.
-            Some(old) if old.id != document.id && others(&old.id) == 0 => {
-                let old = Document { name: None, ..old };
-                replace(&self.images(), &old.file()?, &old.text()?)?;
-            }
-            _ => {}
-        }
-        if document.name.is_none() && others(&document.id) > 0 {
-            return Ok(());
-        }
-        replace(&self.images(), &file, &document.text()?)?;
-        if document.name.is_some() {
-            // It had no name before, now it has.
-            let unnamed = Document { name: None, ..document.clone() }.file()?;
-            let _ = fs::remove_file(self.images().join(unnamed));
-        }
-        Ok(())
-    }
-
-    fn images(&self) -> PathBuf {
-        self.root.join("images")
-    }
-
-    fn layer(&self, name: &str) -> PathBuf {
-        self.root.join("layers").join(name)
     }
 
     /// None: a layer is not there (any more).
     fn hold(&self, document: &Document) -> Result<Option<Hold>> {
-        let mut locks = Vec::with_capacity(document.layers.len());
-        for layer in &document.layers {
-            let path = self.layer(layer);
-            let file = match File::open(&path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-                opened => opened.context(&image::STORE, || format!("open {}", path.display()))?,
-            };
-            let lock = Flock::lock(file, FlockArg::LockShared).map_err(|(_, errno)| errno);
-            let lock = lock.context(&image::STORE, || format!("lock {}", path.display()))?;
-            // Whoever had it locked may have taken it away meanwhile.
-            let inode = |meta: fs::Metadata| meta.ino();
-            if fs::metadata(&path).map(inode).ok() != lock.metadata().map(inode).ok() {
-                return Ok(None);
-            }
-            locks.push(lock);
-        }
-        Ok(Some(Hold(locks)))
+        let locks =
+            document.layers.iter().map(|layer| self.hold_one(&layer.dir)).collect::<Result<Option<Vec<_>>>>()?;
+        Ok(locks.map(Hold))
     }
 
-    fn document(&self, text: &str) -> Result<Document> {
+    fn hold_one(&self, name: &str) -> Result<Option<Flock<File>>> {
+        let path = self.layer(name);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened.context(&image::STORE, || format!("open {}", path.display()))?,
+        };
+        let lock = Flock::lock(file, FlockArg::LockShared).map_err(|(_, errno)| errno);
+        let lock = lock.context(&image::STORE, || format!("lock {}", path.display()))?;
+        // Whoever had it locked may have taken it away meanwhile.
+        let inode = |meta: fs::Metadata| meta.ino();
+        let same = fs::metadata(&path).map(inode).ok() == lock.metadata().map(inode).ok();
+        Ok(same.then_some(lock))
+    }
+
+    /// A layer that is there, for an image that is coming.
+    pub(super) fn hold_layer(&self, name: &str) -> Result<Option<(Hold, About)>> {
+        let Some(lock) = self.hold_one(name)? else { return Ok(None) };
+        Ok(Some((Hold(vec![lock]), About::read(&self.layer(name))?)))
+    }
+
+    pub(super) fn document(&self, text: &str, platform: Option<&Platform>) -> Result<Document> {
+        let (reference, meant) = self.meaning(text, platform)?;
         // An id can't be found by its file's name; it is only tried where no image has the name.
-        match self.read(&Reference::parse(text)?.file(None))? {
-            Some(document) => Ok(document),
+        match self.named(&reference, meant.as_ref())? {
+            Some((_, document)) => Ok(document),
             None => self.by_id(text)?.ok_or_else(|| self.unknown(text)),
+        }
+    }
+
+    /// The document of a name, and its file. Without a platform it is the machine's, or the only one that there is.
+    fn named(&self, reference: &Reference, platform: Option<&Platform>) -> Result<Option<(String, Document)>> {
+        let host = Platform::host();
+        let wanted = platform.filter(|platform| **platform != host);
+        let file = reference.file(wanted);
+        if let Some(document) = self.read(&file)? {
+            return Ok(Some((file, document)));
+        }
+        if platform.is_some() {
+            return Ok(None);
+        }
+        let others = reference.file(None).trim_end_matches(".json").to_owned() + "%";
+        let mut found = names_in(&self.images())?.into_iter().filter(|file| file.starts_with(&others));
+        match (found.next(), found.next()) {
+            (Some(file), None) => Ok(self.read(&file)?.map(|document| (file, document))),
+            _ => Ok(None),
         }
     }
 
@@ -245,7 +239,8 @@ impl Store {
         }
     }
 
-    fn documents(&self) -> Result<Vec<(String, Document)>> {
+    /// All of them, with their files' names.
+    pub(super) fn documents(&self) -> Result<Vec<(String, Document)>> {
         let mut all = Vec::new();
         for file in names_in(&self.images())?.into_iter().filter(|file| file.ends_with(".json")) {
             all.extend(self.read(&file)?.map(|document| (file, document)));
@@ -279,24 +274,42 @@ impl Store {
         let error = Error::new(&image::IMAGE_NOT_FOUND, format!("{text:?}"));
         match (like.is_empty(), names.is_empty()) {
             (false, _) => error.fix(format!("Did you mean {}?", like.join(" or "))),
-            (true, false) => error
-                .fix(format!("There are: {}. Another comes from an archive: rl import FILE {text}", names.join(", "))),
-            (true, true) => {
-                error.fix(format!("There is no image yet. One comes from an archive: rl import FILE {text}"))
-            }
+            (true, false) => error.fix(format!(
+                "There are: {}. Others come from a registry or an archive: rl pull {text}, rl import FILE {text}",
+                names.join(", ")
+            )),
+            (true, true) => error.fix(format!(
+                "There is no image yet. They come from a registry or an archive: rl pull {text}, rl import FILE {text}"
+            )),
         }
-    }
-
-    /// One writer at a time.
-    fn lock(&self) -> Result<Flock<File>> {
-        let file = File::open(&self.root).context(&image::STORE, || format!("open {}", self.root.display()))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno);
-        lock.context(&image::STORE, || format!("lock {}", self.root.display()))
     }
 }
 
+fn listed(document: &Document) -> Listed {
+    let created = document.configuration.created().as_deref().and_then(seconds);
+    let config = document.configuration.config().as_ref();
+    let labels = config.and_then(|config| config.labels().clone()).unwrap_or_default();
+    let mut labels: Vec<_> = labels.into_iter().collect();
+    labels.sort();
+    Listed {
+        name: document.name.clone(),
+        id: document.id.clone(),
+        platform: document.platform.to_string(),
+        digest: document.manifest.as_ref().map(|manifest| manifest.digest.to_string()),
+        created: created.unwrap_or(document.added),
+        size: document.size(),
+        labels,
+    }
+}
+
+/// RFC 3339, as configurations have it. Images that were made reproducibly say 1970, and that is what is shown.
+fn seconds(text: &str) -> Option<u64> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    u64::try_from(time.unix_timestamp()).ok()
+}
+
 /// What can't be listed must not look empty: whatever no document names is deleted. Only a missing directory is empty.
-fn names_in(dir: &Path) -> Result<Vec<String>> {
+pub(super) fn names_in(dir: &Path) -> Result<Vec<String>> {
     let doing = || format!("list {}", dir.display());
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -306,17 +319,4 @@ fn names_in(dir: &Path) -> Result<Vec<String>> {
         entry.map(|entry| entry.file_name().to_string_lossy().into_owned()).context(&image::STORE, doing)
     };
     entries.map(name).collect()
-}
-
-/// Written beside, synced, renamed.
-fn replace(dir: &Path, file: &str, text: &[u8]) -> Result<()> {
-    let (staged, target) = (dir.join(format!("{file}.new")), dir.join(file));
-    let written = File::create(&staged).and_then(|mut new| new.write_all(text).and_then(|()| new.sync_all()));
-    written.context(&image::STORE, || format!("write {}", staged.display()))?;
-    fs::rename(&staged, &target).context(&image::STORE, || format!("rename {}", staged.display()))?;
-    sync_dir(dir)
-}
-
-fn sync_dir(dir: &Path) -> Result<()> {
-    File::open(dir).and_then(|dir| dir.sync_all()).context(&image::STORE, || format!("sync {}", dir.display()))
 }

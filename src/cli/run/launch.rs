@@ -155,7 +155,7 @@ impl Layers {
 fn root(host: &Host, source: &Source) -> Result<(ImageConfig, Layers, Hold)> {
     match source {
         Source::Image(name) => {
-            let image = Store::open(&host.dirs).find(name)?;
+            let image = Store::open(&host.dirs).find(name, None)?;
             Ok((image.config, Layers::Image(image.layers), image.hold))
         }
         Source::Directory { path, overlay: true } => {

@@ -1,0 +1,243 @@
+//! What writes to the store: putting an image in, giving it names, taking it out.
+//!
+//! Owns the store's lock and the order of writes. The surprise: blobs are deleted only when nobody is putting an image
+//! in, because an image that is coming counts on blobs that no document names yet.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::{Store, names_in};
+use crate::error::{Context, Error, Result, catalog::image};
+use crate::image::digest::Digest;
+use crate::image::document::Document;
+use crate::image::platform::Platform;
+use crate::image::reference::Reference;
+use crate::image::staging::{Staging, make_dir, try_lock};
+
+/// What [`Store::remove`] did.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// Names that are gone.
+    pub names: Vec<String>,
+    /// The image's id, if that was its last name.
+    pub id: Option<String>,
+}
+
+/// What was made in the staging directory: where it is, and what it is to be.
+#[derive(Debug, Default)]
+pub(in crate::image) struct Made {
+    pub(in crate::image) layers: Vec<(PathBuf, String)>,
+    pub(in crate::image) blobs: Vec<(PathBuf, Digest)>,
+}
+
+/// While it lives no blob is deleted.
+#[derive(Debug)]
+pub(in crate::image) struct Using(#[expect(dead_code, reason = "dropping the descriptor ends it")] Flock<File>);
+
+impl Store {
+    /// To be kept by whoever is putting an image in.
+    pub(in crate::image) fn using(&self) -> Result<Using> {
+        let blobs = self.root.join("blobs");
+        make_dir(&blobs)?;
+        lock(&blobs, FlockArg::LockShared).map(Using)
+    }
+
+    /// Removes a name, or all names of an id; layers and blobs that nothing has any more are deleted.
+    ///
+    /// # Errors
+    /// `RL0301` when there is no such image, `RL0308` when a container runs on it.
+    pub fn remove(&self, text: &str, platform: Option<&Platform>) -> Result<Removed> {
+        let staging = self.root.join("staging");
+        let lock = self.lock()?;
+        let mut condemned = Staging::orphans(&staging);
+        let by_name = match self.meaning(text, platform) {
+            Ok((reference, platform)) => self.named(&reference, platform.as_ref())?.map(|(file, _)| file),
+            Err(_) => None,
+        };
+        let id = if by_name.is_none() { Some(self.document(text, platform)?.id) } else { None };
+        let goes = |(file, document): &(String, Document)| {
+            by_name.as_deref() == Some(file.as_str()) || id.as_ref() == Some(&document.id)
+        };
+        let (going, staying): (Vec<_>, Vec<_>) = self.documents()?.into_iter().partition(goes);
+        let unused = self.unused_layers(text, &going, &staying)?;
+        for (file, _) in &going {
+            let path = self.images().join(file);
+            fs::remove_file(&path).context(&image::STORE, || format!("remove {}", path.display()))?;
+        }
+        // Before any layer goes: a document that came back after a power cut must find its layers.
+        sync_dir(&self.images())?;
+        for (layer, lock) in unused {
+            condemned.push(Staging::condemn(&staging, &layer, lock)?);
+        }
+        self.delete_blobs(&staying)?;
+        drop(lock);
+        drop(condemned);
+        let (_, first) = going.first().ok_or_else(|| self.unknown(text))?;
+        let last = !staying.iter().any(|(_, document)| document.id == first.id);
+        let id = last.then(|| first.id.clone());
+        Ok(Removed { names: going.into_iter().filter_map(|(_, document)| document.name).collect(), id })
+    }
+
+    /// Layers that no document needs, locked.
+    fn unused_layers(
+        &self,
+        text: &str,
+        going: &[(String, Document)],
+        staying: &[(String, Document)],
+    ) -> Result<Vec<(PathBuf, Flock<File>)>> {
+        let has = |all: &[(String, Document)], name: &String| {
+            all.iter().any(|(_, document)| document.layers.iter().any(|layer| layer.dir == *name))
+        };
+        let mut unused = Vec::new();
+        for layer in names_in(&self.root.join("layers"))?.iter().filter(|layer| !has(staying, layer)) {
+            match try_lock(&self.layer(layer))? {
+                Some(lock) => unused.push((self.layer(layer), lock)),
+                None if has(going, layer) => {
+                    return Err(Error::new(&image::IN_USE, format!("remove {text:?}: a container runs on it")));
+                }
+                // Garbage that a container still stands on, since its image's name was given to another.
+                None => {}
+            }
+        }
+        Ok(unused)
+    }
+
+    /// Under the store's lock. Does nothing while an image is coming in; who removes one later deletes them, too.
+    pub(in crate::image) fn delete_blobs(&self, staying: &[(String, Document)]) -> Result<Vec<Digest>> {
+        let blobs = self.root.join("blobs");
+        let _alone = match try_lock(&blobs) {
+            Ok(Some(lock)) => lock,
+            // In use, or there is none yet.
+            Ok(None) | Err(_) => return Ok(Vec::new()),
+        };
+        let needed =
+            |digest: &Digest| staying.iter().any(|(_, document)| document.blobs().any(|blob| blob.digest == *digest));
+        let mut deleted = Vec::new();
+        for algorithm in names_in(&blobs)? {
+            for hex in names_in(&blobs.join(&algorithm))? {
+                let path = blobs.join(&algorithm).join(&hex);
+                let Ok(digest) = format!("{algorithm}:{hex}").parse::<Digest>() else { continue };
+                if !needed(&digest) {
+                    fs::remove_file(&path).context(&image::STORE, || format!("remove {}", path.display()))?;
+                    deleted.push(digest);
+                }
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// A fresh staging directory; what killed writers have left goes first.
+    pub(in crate::image) fn stage(&self) -> Result<Staging> {
+        let staging = self.root.join("staging");
+        let lock = self.lock()?;
+        let orphans = Staging::orphans(&staging);
+        let made = Staging::make(&staging);
+        drop(lock);
+        drop(orphans);
+        made
+    }
+
+    /// Puts what was staged into place and writes the image's document.
+    pub(in crate::image) fn commit(&self, staged: &Staging, made: Made, document: &Document) -> Result<()> {
+        let layers = self.root.join("layers");
+        make_dir(&layers)?;
+        make_dir(&self.images())?;
+        if !made.layers.is_empty() {
+            let dir = File::open(&staged.dir).context(&image::STORE, || format!("open {}", staged.dir.display()))?;
+            // One syncfs(2) for all layers: an fsync a file would cost more than the unpacking.
+            nix::unistd::syncfs(&dir).context(&image::STORE, || "write the layers to the disk".into())?;
+        }
+        let _lock = self.lock()?;
+        for (from, digest) in made.blobs {
+            self.blobs.adopt(&from, &digest)?;
+        }
+        for (from, name) in made.layers {
+            let target = self.layer(&name);
+            if !target.exists() {
+                let doing = || format!("rename {} to {}", from.display(), target.display());
+                fs::rename(&from, &target).context(&image::STORE, doing)?;
+            }
+        }
+        sync_dir(&layers)?;
+        self.write(document)
+    }
+
+    /// Gives the image of `text` one more name.
+    ///
+    /// # Errors
+    /// `RL0301`, `RL0302`.
+    pub fn tag(&self, text: &str, platform: Option<&Platform>, name: &Reference) -> Result<()> {
+        let _lock = self.lock()?;
+        let document = self.document(text, platform)?;
+        self.write(&Document { name: Some(name.to_string()), ..document })
+    }
+
+    /// Under the lock. An image whose name goes to this one stays, without a name.
+    fn write(&self, document: &Document) -> Result<()> {
+        let file = document.file()?;
+        let others = self.documents()?;
+        let others = |id: &str| others.iter().filter(|(have, other)| *have != file && other.id == id).count();
+        match self.read(&file)? {
+            Some(old) if old.id != document.id && others(&old.id) == 0 => {
+                let old = Document { name: None, ..old };
+                replace(&self.images(), &old.file()?, &old.text()?)?;
+            }
+            _ => {}
+        }
+        if document.name.is_none() && others(&document.id) > 0 {
+            return Ok(());
+        }
+        replace(&self.images(), &file, &document.text()?)?;
+        if document.name.is_some() {
+            // It had no name before, now it has.
+            let unnamed = Document { name: None, ..document.clone() }.file()?;
+            let _ = fs::remove_file(self.images().join(unnamed));
+        }
+        Ok(())
+    }
+
+    /// Refuses what can't fit.
+    pub(in crate::image) fn check_room(&self, needed: u64) -> Result<()> {
+        let doing = || format!("examine {}", self.root.display());
+        let stat = nix::sys::statvfs::statvfs(&self.root).context(&image::STORE, doing)?;
+        let free = stat.blocks_available().saturating_mul(stat.fragment_size());
+        if needed <= free {
+            return Ok(());
+        }
+        let megabytes = |bytes: u64| bytes / 1_000_000;
+        let what = format!("unpack the image below {}", self.root.display());
+        Err(Error::new(&image::NO_SPACE, what).because(format!(
+            "it takes at least {} MB, and {} MB are free",
+            megabytes(needed),
+            megabytes(free)
+        )))
+    }
+
+    /// One writer at a time.
+    pub(in crate::image) fn lock(&self) -> Result<Flock<File>> {
+        lock(&self.root, FlockArg::LockExclusive)
+    }
+}
+
+fn lock(dir: &Path, how: FlockArg) -> Result<Flock<File>> {
+    let file = File::open(dir).context(&image::STORE, || format!("open {}", dir.display()))?;
+    let lock = Flock::lock(file, how).map_err(|(_, errno): (File, Errno)| errno);
+    lock.context(&image::STORE, || format!("lock {}", dir.display()))
+}
+
+/// Written beside, synced, renamed.
+fn replace(dir: &Path, file: &str, text: &[u8]) -> Result<()> {
+    let (staged, target) = (dir.join(format!("{file}.new")), dir.join(file));
+    let written = File::create(&staged).and_then(|mut new| new.write_all(text).and_then(|()| new.sync_all()));
+    written.context(&image::STORE, || format!("write {}", staged.display()))?;
+    fs::rename(&staged, &target).context(&image::STORE, || format!("rename {}", staged.display()))?;
+    sync_dir(dir)
+}
+
+fn sync_dir(dir: &Path) -> Result<()> {
+    File::open(dir).and_then(|dir| dir.sync_all()).context(&image::STORE, || format!("sync {}", dir.display()))
+}

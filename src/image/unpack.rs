@@ -1,0 +1,109 @@
+//! One layer: from a compressed archive to a tree in the staging directory, and from there to its place.
+//!
+//! Owns the chain id and the lock under which a layer is made: two processes that need one layer do the work once. The
+//! surprise: a layer's place is named by its chain, not by its content alone, because what its archive leaves out (the
+//! directories above its entries) is as the layers below have it.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::Flock;
+use nix::sys::stat::{Mode, fchmod};
+
+use super::apply::{Applier, Style, Summary};
+use super::blobs::lock_file;
+use super::compression::{Compression, Finished, Stream};
+use super::digest::Digest;
+use super::staging::make_dir;
+use crate::error::{Context, Error, Result, catalog::image};
+
+/// The chain id of a layer above the chain `below` (image specification, "Layer ChainID").
+pub(super) fn chain(below: Option<&Digest>, diff_id: &Digest) -> Digest {
+    below.map_or_else(|| diff_id.clone(), |below| Digest::of(format!("{below} {diff_id}").as_bytes()))
+}
+
+/// Unpacks an archive into `dir`, a fresh directory, which becomes `dir/diff`.
+///
+/// # Errors
+/// What was wrong with which entry.
+pub(super) fn unpack(
+    mut input: impl Read + Send + 'static,
+    dir: &Path,
+    style: Style,
+    squash: bool,
+    keep: Option<File>,
+) -> Result<(Finished, Summary)> {
+    let diff = dir.join("diff");
+    make_dir(&diff)?;
+    let start = first_bytes(&mut input).map_err(unreadable)?;
+    let compression = Compression::detect(&start).map_err(|what| {
+        Error::new(&image::BAD_ARCHIVE, format!("the archive is compressed with {what}"))
+            .fix("Give a plain tar, or one with gzip, zstd or xz.")
+    })?;
+    let mut stream = Stream::start(compression, start, input, keep);
+    let root = open(&diff)?;
+    // The layer's root directory is the container's, unless its archive says otherwise.
+    fchmod(&root, Mode::from_bits_truncate(0o755)).context(&image::STORE, || format!("open up {}", diff.display()))?;
+    let summary = Applier::new(root, style, squash).apply(&mut stream)?;
+    Ok((stream.finish().map_err(unreadable)?, summary))
+}
+
+fn unreadable(error: io::Error) -> Error {
+    let full = matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT));
+    let entry = if full { &image::NO_SPACE } else { &image::BAD_ARCHIVE };
+    Error::new(entry, "read the archive").because(error)
+}
+
+/// A layer's tree, to look things up in.
+pub(super) fn open(diff: &Path) -> Result<OwnedFd> {
+    File::open(diff).map(OwnedFd::from).context(&image::STORE, || format!("open {}", diff.display()))
+}
+
+/// Enough to recognise a compression; fewer where there are no more.
+fn first_bytes(input: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    input.take(6).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+/// The right to make one layer.
+#[derive(Debug)]
+pub(super) struct Turn {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl Turn {
+    /// Waits for whoever has it.
+    pub(super) fn wait(store: &Path, chain: &Digest) -> Result<Self> {
+        let locks = store.join("locks");
+        make_dir(&locks)?;
+        let path = locks.join(chain.hex());
+        loop {
+            if let Some(lock) = lock_file(&path)? {
+                return Ok(Self { path, _lock: lock });
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Still locked: who waits for it finds another file, or none, at the path, and looks again.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_is_that_of_the_specification() {
+        let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
+        assert_eq!(chain(None, &one), one);
+        assert_eq!(chain(Some(&one), &two), Digest::of(format!("{one} {two}").as_bytes()));
+    }
+}
