@@ -30,9 +30,10 @@ use nix::unistd::{UnlinkatFlags, ftruncate, linkat, mkfifoat, symlinkat, unlinka
 
 use super::archive::{Archive, Entry, Kind};
 use super::attributes::{mode, set_owner, set_xattrs, time};
+use super::beneath::{beneath, is_directory, look, open_beneath};
 use super::compression::MOST_BYTES;
 use super::lower::{Found, Lower};
-use super::tree::{Tree, beneath, is_directory, look, open_beneath};
+use super::tree::Tree;
 use super::trouble::{Trouble, call, explain, refused};
 use super::whiteout::{Meaning, is_whiteout, make_opaque, make_whiteout, meaning};
 use crate::error::{Error, Result, catalog::image};

@@ -306,7 +306,7 @@ mod tests {
             let finished = stream.finish().expect("finish");
             let kept = finished.kept.expect("a blob");
             let mut bytes = Vec::new();
-            std::io::Seek::rewind(&mut file).expect("rewind");
+            io::Seek::rewind(&mut file).expect("rewind");
             file.read_to_end(&mut bytes).expect("read");
             assert_eq!((Digest::of(&bytes), bytes.len() as u64), (kept.digest, kept.size));
             let again = read_all(bytes).expect("read again");

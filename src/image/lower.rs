@@ -19,7 +19,7 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchown};
 
 use super::attributes::is_taken;
-use super::tree::{is_directory, look};
+use super::beneath::{is_directory, look};
 use super::whiteout::{OPAQUE, is_whiteout};
 use crate::sys::xattr;
 

@@ -7,6 +7,7 @@
 mod apply;
 mod archive;
 mod attributes;
+mod beneath;
 mod blobs;
 mod compression;
 pub mod digest;

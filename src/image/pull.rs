@@ -219,8 +219,8 @@ impl<'a> Layers<'a> {
                 given_up.store(true, Ordering::Relaxed);
             }
             let died = || Err(Error::new(&image::STORE, "fetch the layers").because("a thread has died"));
-            let fetched: Result<()> =
-                threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| died())).collect();
+            // The others are joined by the scope.
+            let fetched = threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| died()));
             fetched.and(unpacked)
         })
     }

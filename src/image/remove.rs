@@ -15,7 +15,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::tree::is_directory;
+use super::beneath::is_directory;
 use crate::error::{Context, Result, catalog::image};
 
 /// Open directories at a time.
