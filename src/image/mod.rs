@@ -9,6 +9,7 @@ mod archive;
 mod attributes;
 mod beneath;
 mod blobs;
+mod check;
 mod compression;
 pub mod digest;
 mod document;
@@ -31,6 +32,7 @@ mod unpack;
 mod whiteout;
 
 pub use apply::Summary;
+pub use check::{Finding, Severity, check};
 pub use digest::Digest;
 pub use import::{Import, import};
 pub use platform::Platform;

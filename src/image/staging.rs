@@ -53,6 +53,11 @@ impl Staging {
         taken.collect()
     }
 
+    /// Lets it be what it is.
+    pub(super) fn leave(self) {
+        std::mem::forget(self);
+    }
+
     /// Takes `path`, locked by `lock`, out of sight; it goes when this is dropped.
     pub(super) fn condemn(staging: &Path, path: &Path, lock: Flock<File>) -> Result<Self> {
         make_dir(staging)?;

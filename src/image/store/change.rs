@@ -3,6 +3,7 @@
 //! Owns the store's lock and the order of writes. The surprise: blobs are deleted only when nobody is putting an image
 //! in, because an image that is coming counts on blobs that no document names yet.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,8 @@ impl Store {
     pub(in crate::image) fn using(&self) -> Result<Using> {
         let blobs = self.root.join("blobs");
         make_dir(&blobs)?;
+        // Under the store's lock: who deletes blobs has it, too, from looking to deleting.
+        let _lock = self.lock()?;
         lock(&blobs, FlockArg::LockShared).map(Using)
     }
 
@@ -106,28 +109,34 @@ impl Store {
         Ok(unused)
     }
 
-    /// Under the store's lock. Does nothing while an image is coming in; who removes one later deletes them, too.
-    pub(in crate::image) fn delete_blobs(&self, staying: &[(String, Document)]) -> Result<Vec<Digest>> {
+    fn delete_blobs(&self, staying: &[(String, Document)]) -> Result<()> {
+        for digest in self.unused_blobs(staying.iter().map(|(_, document)| document))? {
+            let path = self.blobs.path(&digest);
+            fs::remove_file(&path).context(&image::STORE, || format!("remove {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Blobs that none of the documents names; none while an image is coming in: who removes one later finds them.
+    /// Under the store's lock, which an image must take before it can come in.
+    pub(in crate::image) fn unused_blobs<'a>(
+        &self,
+        documents: impl IntoIterator<Item = &'a Document>,
+    ) -> Result<Vec<Digest>> {
         let blobs = self.root.join("blobs");
-        let _alone = match try_lock(&blobs) {
-            Ok(Some(lock)) => lock,
-            // In use, or there is none yet.
-            Ok(None) | Err(_) => return Ok(Vec::new()),
-        };
-        let needed =
-            |digest: &Digest| staying.iter().any(|(_, document)| document.blobs().any(|blob| blob.digest == *digest));
-        let mut deleted = Vec::new();
+        if !blobs.exists() {
+            return Ok(Vec::new());
+        }
+        let Some(_alone) = try_lock(&blobs)? else { return Ok(Vec::new()) };
+        let needed: BTreeSet<Digest> =
+            documents.into_iter().flat_map(|document| document.blobs().map(|blob| blob.digest.clone())).collect();
+        let mut unused = Vec::new();
         for algorithm in names_in(&blobs)? {
             for hex in names_in(&blobs.join(&algorithm))? {
-                let path = blobs.join(&algorithm).join(&hex);
-                let Ok(digest) = format!("{algorithm}:{hex}").parse::<Digest>() else { continue };
-                if !needed(&digest) {
-                    fs::remove_file(&path).context(&image::STORE, || format!("remove {}", path.display()))?;
-                    deleted.push(digest);
-                }
+                unused.extend(format!("{algorithm}:{hex}").parse().ok().filter(|digest| !needed.contains(digest)));
             }
         }
-        Ok(deleted)
+        Ok(unused)
     }
 
     /// A fresh staging directory; what killed writers have left goes first.
