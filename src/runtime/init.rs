@@ -163,8 +163,8 @@ impl State {
         match step {
             // Before anything of the host was opened.
             Step::Isolate { .. } => Ok(()),
-            Step::Overlay { lower, upper, work, .. } => {
-                self.root = Some(mounts::overlay(lower, upper, work, &self.source(index)?)?);
+            Step::Overlay { lower, upper, work, on } => {
+                self.root = Some(mounts::overlay(lower, upper, work, on, &self.source(index)?)?);
                 Ok(())
             }
             Step::BindRoot { .. } => {

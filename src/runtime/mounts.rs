@@ -4,6 +4,8 @@
 //! RESOLVE_IN_ROOT, through pathrs) and every mount is attached by descriptor, so a symbolic link in an image leads nowhere else
 //! (CVE-2021-30465, CVE-2024-45310). The surprise: below `/dev`, which is a tmpfs of our own, the same code makes the files.
 
+mod overlay;
+
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -20,6 +22,8 @@ use crate::sys::mount::{
     Change, attach, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_setattr,
     open_tree_clone,
 };
+
+pub(super) use self::overlay::overlay;
 
 /// As many links as the kernel follows in one path (ELOOP).
 const MOST_LINKS: usize = 40;
@@ -51,26 +55,6 @@ pub(super) fn isolate(propagation: Propagation) -> Result<()> {
     nix::mount::mount(none, "/", none, flags, none).context(&rootfs::MOUNT, || "make all mounts private".into())
 }
 
-/// Image layers below a writable directory, attached on `on`.
-pub(super) fn overlay(lower: &[PathBuf], upper: &Path, work: &Path, on: &OwnedFd) -> Result<Root> {
-    let doing = || format!("mount an overlay of {} layers with the upper directory {}", lower.len(), upper.display());
-    let make = || -> Result<OwnedFd, Errno> {
-        let fs = fsopen(c"overlay")?;
-        fsconfig_set_string(fs.as_fd(), c"source", c"overlay")?;
-        // One layer a call: 127 of them would not fit the option page, and a colon in a path is no separator.
-        for layer in lower {
-            fsconfig_set_string(fs.as_fd(), c"lowerdir+", &c_path(layer)?)?;
-        }
-        fsconfig_set_string(fs.as_fd(), c"upperdir", &c_path(upper)?)?;
-        fsconfig_set_string(fs.as_fd(), c"workdir", &c_path(work)?)?;
-        // In a user namespace overlay keeps its marks in user.overlay.* (Linux 5.11).
-        fsconfig_set_flag(fs.as_fd(), c"userxattr")?;
-        fsconfig_create(fs.as_fd())?;
-        fsmount(fs.as_fd(), 0)
-    };
-    Root::attach(make().context(&rootfs::MOUNT, doing)?, on)
-}
-
 /// A directory of the host, with the mounts below it, to be the root.
 pub(super) fn clone_root(source: &Path) -> Result<OwnedFd> {
     clone_host(source, true).context(&rootfs::ROOTFS, || format!("bind {}", source.display()))
@@ -98,7 +82,11 @@ pub(super) fn open_directory(path: &Path) -> Result<OwnedFd> {
 impl Root {
     fn attach(mount: OwnedFd, on: &OwnedFd) -> Result<Self> {
         attach(mount.as_fd(), on.as_fd()).context(&rootfs::MOUNT, || "attach the root".into())?;
-        Ok(Self { inner: pathrs::Root::from_fd(mount), fresh: None, empty: None })
+        Ok(Self::attached(mount))
+    }
+
+    fn attached(mount: OwnedFd) -> Self {
+        Self { inner: pathrs::Root::from_fd(mount), fresh: None, empty: None }
     }
 
     /// The root directory.

@@ -1,7 +1,7 @@
 //! The container's file tree.
 
 mod everywhere {
-    use crate::support::Rl;
+    use crate::support::{Rl, binary};
 
     #[test]
     fn the_devices_and_links_of_dev_are_there_and_nothing_else() {
@@ -144,5 +144,17 @@ mod everywhere {
                 rl.run(&["run", "--rm", "-v", &volume, "--rootfs", &root.to_string_lossy(), "true"]).fails_with(125);
             assert!(out.stderr.contains("RL0404"), "{link}: {}", out.stderr);
         }
+    }
+
+    #[test]
+    fn kernels_that_take_layers_on_one_page_only_mount_images_too() {
+        // What a kernel before 6.7 answers to the first layer: it does not know `lowerdir+`.
+        let script = format!(
+            "strace -f -qq -o /dev/null -e trace=fsconfig -e inject=fsconfig:error=EINVAL:when=2 {} run --rm busybox \
+             sh -c 'echo x > /made; cat /made; stat -f -c %T / 2>/dev/null; ls /bin/busybox'",
+            binary().display()
+        );
+        let out = Rl::new().shell(&script).success();
+        assert!(out.stdout.starts_with("x\n") && out.stdout.ends_with("/bin/busybox\n"), "{}", out.stdout);
     }
 }

@@ -1,0 +1,78 @@
+//! The overlay of an image's layers and a writable directory.
+//!
+//! Owns the two ways in which kernels take many layers. The surprise: neither the old page of options (4096 bytes for all) nor
+//! fsconfig's strings (256 bytes each) holds 127 paths, so the old way names its layers by descriptor, which is short.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::mount::MsFlags;
+
+use super::{Root, c_path, open_directory};
+use crate::error::{Context, Result, catalog::rootfs};
+use crate::sys::mount::{fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen};
+
+/// Image layers below a writable directory, attached on `on`, of which `place` is open.
+pub(in crate::runtime) fn overlay(
+    lower: &[PathBuf],
+    upper: &Path,
+    work: &Path,
+    on: &Path,
+    place: &OwnedFd,
+) -> Result<Root> {
+    let doing = || format!("mount an overlay of {} layers with the upper directory {}", lower.len(), upper.display());
+    match one_by_one(lower, upper, work) {
+        Ok(mount) => Root::attach(mount, place),
+        Err(Way::Unknown) => by_descriptors(lower, upper, work, on, place),
+        Err(Way::Failed(errno)) => Err(errno).context(&rootfs::MOUNT, doing),
+    }
+}
+
+/// Why the new way was left.
+enum Way {
+    /// The kernel is too old for it.
+    Unknown,
+    Failed(Errno),
+}
+
+impl From<Errno> for Way {
+    fn from(errno: Errno) -> Self {
+        Self::Failed(errno)
+    }
+}
+
+/// One layer a call, from Linux 6.7 on: no option page to fill, and a colon in a path is no separator.
+fn one_by_one(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd, Way> {
+    let fs = fsopen(c"overlay")?;
+    fsconfig_set_string(fs.as_fd(), c"source", c"overlay")?;
+    for (index, layer) in lower.iter().enumerate() {
+        match fsconfig_set_string(fs.as_fd(), c"lowerdir+", &c_path(layer)?) {
+            Err(Errno::EINVAL) if index == 0 => return Err(Way::Unknown),
+            set => set?,
+        }
+    }
+    fsconfig_set_string(fs.as_fd(), c"upperdir", &c_path(upper)?)?;
+    fsconfig_set_string(fs.as_fd(), c"workdir", &c_path(work)?)?;
+    // In a user namespace overlay keeps its marks in user.overlay.* (Linux 5.11).
+    fsconfig_set_flag(fs.as_fd(), c"userxattr")?;
+    fsconfig_create(fs.as_fd())?;
+    Ok(fsmount(fs.as_fd(), 0)?)
+}
+
+/// All layers in one page of options, named by the numbers of their descriptors in /proc/self/fd.
+fn by_descriptors(lower: &[PathBuf], upper: &Path, work: &Path, on: &Path, place: &OwnedFd) -> Result<Root> {
+    let layers = lower.iter().map(|layer| open_directory(layer)).collect::<Result<Vec<_>>>()?;
+    let (upper, work) = (open_directory(upper)?, open_directory(work)?);
+    let numbers: Vec<_> = layers.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
+    let (upper, work) = (upper.as_raw_fd(), work.as_raw_fd());
+    let options = format!("lowerdir={},upperdir={upper},workdir={work},userxattr", numbers.join(":"));
+    let doing = || format!("mount an overlay of {} layers with the options {options}", lower.len());
+    nix::unistd::chdir("/proc/self/fd").context(&rootfs::MOUNT, doing)?;
+    let target = place.as_raw_fd().to_string();
+    nix::mount::mount(Some("overlay"), target.as_str(), Some("overlay"), MsFlags::empty(), Some(options.as_str()))
+        .context(&rootfs::MOUNT, doing)?;
+    nix::unistd::chdir("/").context(&rootfs::MOUNT, doing)?;
+    // `place` is open on what lies below the mount; the path leads to the mount.
+    Ok(Root::attached(open_directory(on)?))
+}
