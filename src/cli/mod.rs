@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use crate::error::{Error, Result, catalog::command_line};
 use crate::host::Host;
 use crate::runtime::base;
+use crate::runtime::storage::Driver;
 use crate::spec::UserNs;
 use crate::spec::ids::{self, Base};
 
@@ -26,6 +27,8 @@ pub struct Globals {
     pub root: Option<PathBuf>,
     /// `--runroot DIR`.
     pub runroot: Option<PathBuf>,
+    /// `--storage-driver NAME`.
+    pub storage_driver: Option<Driver>,
 }
 
 /// One verb.
@@ -118,26 +121,29 @@ fn globals(words: &[OsString]) -> Result<(Globals, &[OsString])> {
             Some((name, value)) => (name.to_owned(), Some(OsString::from(value))),
             None => (text.clone().into_owned(), None),
         };
-        let slot = match name.as_str() {
-            "--root" => &mut globals.root,
-            "--runroot" => &mut globals.runroot,
-            _ => break,
-        };
+        if !matches!(name.as_str(), "--root" | "--runroot" | "--storage-driver") {
+            break;
+        }
         rest = tail;
         let value = inline.or_else(|| {
             let (value, tail) = rest.split_first()?;
             rest = tail;
             Some(value.clone())
         });
-        let value = value.ok_or_else(|| Error::new(&command_line::USAGE, format!("{name} needs a directory")))?;
-        *slot = Some(value.into());
+        let value = value.ok_or_else(|| Error::new(&command_line::USAGE, format!("{name} needs a value")))?;
+        match name.as_str() {
+            "--root" => globals.root = Some(value.into()),
+            "--runroot" => globals.runroot = Some(value.into()),
+            _ => globals.storage_driver = Some(value.to_string_lossy().parse()?),
+        }
     }
     Ok((globals, rest))
 }
 
 fn help() -> String {
-    let mut text =
-        String::from("rl: root in a container, without sudo\n\nUsage: rl [--root DIR] [--runroot DIR] VERB ...\n\n");
+    let mut text = String::from(
+        "rl: root in a container, without sudo\n\nUsage: rl [--root DIR] [--runroot DIR] [--storage-driver NAME] VERB ...\n\n",
+    );
     for verb in VERBS {
         text.push_str(&format!("  {:<10} {}\n", verb.name, verb.about));
     }

@@ -16,7 +16,8 @@ use super::reference::Reference;
 use crate::error::{Context, Error, Result, catalog::image};
 use crate::spec::ImageConfig;
 
-const VERSION: u32 = 2;
+/// Of the documents, and with them of the whole store.
+pub const STORE_VERSION: u32 = 2;
 
 /// One name of an image, or an image without a name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -68,7 +69,7 @@ impl Document {
             configuration.variant().as_deref(),
         );
         let (id, name) = (config.digest.hex().to_owned(), name.map(Reference::to_string));
-        Self { version: VERSION, id, name, platform, added, layers, manifest, config, configuration }
+        Self { version: STORE_VERSION, id, name, platform, added, layers, manifest, config, configuration }
     }
 
     pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
@@ -79,10 +80,10 @@ impl Document {
         }
         let understand = || format!("understand {}", path.display());
         let Versioned { version } = serde_json::from_slice(bytes).context(&image::STORE, understand)?;
-        if version == VERSION {
+        if version == STORE_VERSION {
             return serde_json::from_slice(bytes).context(&image::STORE, understand);
         }
-        let what = format!("{} has version {version}, this rl knows {VERSION}", path.display());
+        let what = format!("{} has version {version}, this rl knows {STORE_VERSION}", path.display());
         Err(Error::new(&image::STORE, what).fix("Use the rl that wrote it, or another --root."))
     }
 

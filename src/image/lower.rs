@@ -5,7 +5,7 @@
 //! with the attributes of its topmost layer, so those must be the lower one's. The surprise: this is the kernel's own
 //! lookup once more (whiteouts, opaque directories), because nothing is mounted while an image is unpacked.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -30,7 +30,7 @@ pub(super) struct Lower(Vec<Rc<OwnedFd>>);
 /// A file or directory of a lower layer.
 pub(super) struct Found {
     directory: OwnedFd,
-    name: std::ffi::OsString,
+    name: OsString,
     pub(super) stat: FileStat,
 }
 
@@ -90,6 +90,10 @@ fn open(directory: BorrowedFd<'_>, name: &OsStr, flags: OFlag) -> Result<OwnedFd
 }
 
 impl Found {
+    pub(super) fn new(directory: OwnedFd, name: OsString, stat: FileStat) -> Self {
+        Self { directory, name, stat }
+    }
+
     pub(super) fn is_directory(&self) -> bool {
         is_directory(&self.stat)
     }

@@ -157,4 +157,38 @@ mod everywhere {
         let out = Rl::new().shell(&script).success();
         assert!(out.stdout.starts_with("x\n") && out.stdout.ends_with("/bin/busybox\n"), "{}", out.stdout);
     }
+
+    /// Writes, deletes and sees what is below, whatever puts the layers together.
+    const USE: &str =
+        "rm /bin/ls && echo made > /etc/made && cat /etc/made && ! test -e /bin/ls && stat -c %u:%g /bin/busybox";
+
+    #[test]
+    fn every_storage_driver_shows_the_image() {
+        let rl = Rl::new();
+        for driver in ["overlay", "copy"] {
+            let run =
+                |script: &str| rl.run(&["--storage-driver", driver, "run", "--rm", "busybox", "sh", "-c", script]);
+            assert_eq!(run(USE).success().stdout, "made\n0:0\n", "{driver}");
+            run("test -e /bin/ls && ! test -e /etc/made").success();
+        }
+        let out = rl.run(&["--storage-driver", "btrfs", "run", "--rm", "busybox", "true"]).fails_with(125);
+        assert!(out.stderr.contains("RL0407"), "{}", out.stderr);
+    }
+
+    #[test]
+    fn where_the_kernel_refuses_overlays_another_driver_is_found_and_remembered() {
+        let rl = Rl::new();
+        // The holder first: under ptrace newuidmap has no rights.
+        rl.run(&["run", "--rm", "busybox", "true"]).success();
+        // Every process's first file system is refused: the overlay of the run, that of the probe, and then, of the second
+        // attempt, one that must be there.
+        let strace = "strace -f -qq -o /dev/null -e trace=fsopen -e inject=fsopen:error=ENODEV:when=1";
+        let out = rl.shell(&format!("{strace} {} run --rm busybox true", binary().display())).fails_with(125);
+        assert!(out.stderr.contains("images are put together with"), "{}", out.stderr);
+        let memory = std::fs::read_to_string(rl.runroot().join("storage-driver")).expect("what was found");
+        assert!(memory.ends_with(" fuse-overlayfs") || memory.ends_with(" copy"), "{memory}");
+        let out = rl.run(&["run", "--rm", "busybox", "sh", "-c", USE]).success();
+        assert_eq!(out.stdout, "made\n0:0\n");
+        assert!(!out.stderr.contains("images are put together with"), "said once: {}", out.stderr);
+    }
 }

@@ -181,7 +181,8 @@ impl Drop for Rl {
 fn shared_store(archives: &[&str]) -> PathBuf {
     let pass = std::env::var("RL_TEST_AS").unwrap_or_else(|_| "user".into());
     let home = std::env::var_os("HOME").map(PathBuf::from).expect("HOME");
-    let store = home.join(".cache/rl-tests").join(pass);
+    // A store of another format is another store.
+    let store = home.join(".cache/rl-tests").join(format!("{pass}-{}", rl::image::STORE_VERSION));
     let (data, run) = (store.join("data"), store.join("run"));
     std::fs::create_dir_all(&run).expect("mkdir");
     std::fs::create_dir_all(&data).expect("mkdir");

@@ -9,14 +9,14 @@ use oci_spec::runtime::Spec;
 
 use super::PlanFormat;
 use crate::cli::{Globals, warn_fallback};
-use crate::error::{Context, Error, Result, catalog::command_line, catalog::state};
+use crate::error::{Context, Error, Result, catalog::command_line, catalog::rootfs, catalog::state};
 use crate::host::Host;
 use crate::image::{Hold, Store};
 use crate::plan::{self, Plan, RootSource};
 use crate::runtime::base::{self, Entered};
 use crate::runtime::container::{self, Container};
-use crate::runtime::shifted::{self, Shifted};
-use crate::runtime::{parent, seccomp};
+use crate::runtime::storage::{self, Driver};
+use crate::runtime::{fuse, parent, seccomp};
 use crate::spec::{self, Extras, Facts, Identity, Ids, ImageConfig, RunSpec, Source, UserNs};
 
 /// Everything that is known before anything is made.
@@ -40,44 +40,78 @@ pub(super) fn launch(globals: &Globals, run: &RunSpec, show: Option<PlanFormat>)
     if let Some(path) = &run.cidfile {
         write_cidfile(path, &container.identity.id)?;
     }
-    let made = start(&host, run, &entered, &image, layers, &container);
+    let launch = Launch { host: &host, run, entered: &entered, image: &image, container: &container };
+    let made = launch.start(&layers.below(&container.data), globals.storage_driver);
     let kept = !run.remove && made.is_ok() && !matches!(run.source, Source::Directory { overlay: false, .. });
     container.remove(kept)?;
     made
 }
 
-fn start(
-    host: &Host,
-    run: &RunSpec,
-    entered: &Entered,
-    image: &ImageConfig,
-    layers: Layers,
-    container: &Container,
-) -> Result<u8> {
-    let root = layers.below(&container.data);
-    let ids = resolve_ids(host, &run.userns, entered)?;
-    let shifted = match root {
-        RootSource::Overlay { .. } if shifted::is_needed(&ids) => {
-            Some(shifted::mount(&root, &ids, &container.identity.dir)?)
+/// A run whose container has its id and directories.
+struct Launch<'a> {
+    host: &'a Host,
+    run: &'a RunSpec,
+    entered: &'a Entered,
+    image: &'a ImageConfig,
+    container: &'a Container,
+}
+
+impl Launch<'_> {
+    /// The kernel's overlay is tried without asking whether it works; where it does not, another driver is found, once a session.
+    fn start(&self, root: &RootSource, forced: Option<Driver>) -> Result<u8> {
+        let dirs = &self.host.dirs;
+        let driver = forced.unwrap_or_else(|| storage::remembered(dirs));
+        match self.attempt(root, driver) {
+            Err(error) if forced.is_none() && driver == Driver::Overlay && *error.entry() == rootfs::OVERLAY => {
+                let chosen = storage::probe(dirs)?;
+                if chosen.driver == Driver::Overlay {
+                    return Err(error);
+                }
+                eprintln!("rl: images are put together with {} here ({})", chosen.driver, chosen.against);
+                self.attempt(root, chosen.driver)
+            }
+            ended => ended,
         }
-        _ => None,
-    };
-    let root = shifted.as_ref().map_or(root, Shifted::root);
-    let Compiled { plan, extras, .. } = compile(host, run, entered, image, &root, &container.identity)?;
-    let bounding = plan.bounding().unwrap_or_default();
-    let filter = seccomp::program(&extras.seccomp, bounding, &host.dirs.data.join("seccomp"))?;
-    if !run.remove {
-        container.keep(&plan.process.args)?;
     }
-    let ended = parent::run(&plan, filter.as_ref(), container, &host.dirs);
-    if let Some(shifted) = shifted {
-        shifted.stop();
+
+    fn attempt(&self, root: &RootSource, driver: Driver) -> Result<u8> {
+        let Self { host, run, entered, image, container } = self;
+        let ids = resolve_ids(host, &run.userns, entered)?;
+        let mut mounted = None;
+        let root = match (root, driver) {
+            (RootSource::Directory(_), _) => root.clone(),
+            (RootSource::Overlay { .. }, Driver::Overlay) if !fuse::is_needed(&ids) => root.clone(),
+            (RootSource::Overlay { lower, .. }, Driver::Copy) if !fuse::is_needed(&ids) => {
+                RootSource::Directory(copied(lower, &container.data)?)
+            }
+            (RootSource::Overlay { .. }, _) => mounted.insert(fuse::mount(root, &ids, &container.identity.dir)?).root(),
+        };
+        let Compiled { plan, extras, .. } = compile(host, run, entered, image, &root, &container.identity)?;
+        let bounding = plan.bounding().unwrap_or_default();
+        let filter = seccomp::program(&extras.seccomp, bounding, &host.dirs.data.join("seccomp"))?;
+        if !run.remove {
+            container.keep(&plan.process.args)?;
+        }
+        let ended = parent::run(&plan, filter.as_ref(), container, &host.dirs);
+        if let Some(mounted) = mounted {
+            mounted.stop();
+        }
+        let ended = ended?;
+        if let Some(remark) = ended.remark {
+            eprintln!("rl: {remark}");
+        }
+        Ok(ended.exit.status())
     }
-    let ended = ended?;
-    if let Some(remark) = ended.remark {
-        eprintln!("rl: {remark}");
-    }
-    Ok(ended.exit.status())
+}
+
+/// The copy driver: never in silence, because it takes the image's time and space for each container.
+fn copied(layers: &[PathBuf], data: &Path) -> Result<PathBuf> {
+    eprintln!("rl: copying the image for this container (storage driver copy)");
+    let root = data.join("root");
+    let made = std::fs::create_dir_all(&root);
+    made.context(&rootfs::ROOTFS, || format!("make {}", root.display()))?;
+    crate::image::flatten(layers, &root)?;
+    Ok(root)
 }
 
 /// `--plan`: starts nothing and makes nothing.

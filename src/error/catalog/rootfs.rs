@@ -16,9 +16,17 @@ entries! {
         why "A path on which something must be mounted is a symbolic link where none may be, or has a component that is no directory. A hostile image does this to escape.",
         fix "Look at the path in the image; do not run it if you did not make it.";
     /// Owners could not be shifted for another id map.
-    SHIFT = 405, exit 125, "cannot show the image through this id map",
-        why "With keep-id, auto, nomap or --uidmap the container sees other ids than the image was unpacked with. fuse-overlayfs shifts them at the mount; it, or /dev/fuse, is missing or refused. rl never copies an image for it.",
+    SHIFT = 405, exit 125, "cannot mount the image with fuse-overlayfs",
+        why "With keep-id, auto, nomap or --uidmap the container sees other ids than the image was unpacked with, and fuse-overlayfs shifts them at the mount; rl never copies an image for it. It is used, too, where the kernel has no overlay for users. It, or /dev/fuse, is missing or refused.",
         fix "Install the package fuse-overlayfs and see that /dev/fuse is readable and writable, or leave --userns out.";
+    /// The kernel refuses an overlay of the layers.
+    OVERLAY = 406, exit 125, "cannot mount the image's layers",
+        why "The kernel has no overlay for user namespaces (before Linux 5.11), or the file system below the store can't carry one (NFS, a file system without user.* attributes). rl then takes fuse-overlayfs, and without it copies the image.",
+        fix "Install fuse-overlayfs, put the store on a local disk (rl --root DIR), or copy: --storage-driver copy.";
+    /// No such storage driver.
+    STORAGE_DRIVER = 407, exit 125, "cannot use this storage driver",
+        why "The drivers are overlay (the kernel's), fuse-overlayfs and copy.",
+        fix "Leave --storage-driver out: rl probes which one works.";
     /// A volume's source or target can't be used.
     VOLUME = 403, exit 125, "cannot use this volume",
         why "The source of a bind mount is missing or the target is not a path inside the container.",

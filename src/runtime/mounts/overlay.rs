@@ -25,7 +25,7 @@ pub(in crate::runtime) fn overlay(
     match one_by_one(lower, upper, work) {
         Ok(mount) => Root::attach(mount, place),
         Err(Way::Unknown) => by_descriptors(lower, upper, work, on, place),
-        Err(Way::Failed(errno)) => Err(errno).context(&rootfs::MOUNT, doing),
+        Err(Way::Failed(errno)) => Err(errno).context(&rootfs::OVERLAY, doing),
     }
 }
 
@@ -68,11 +68,11 @@ fn by_descriptors(lower: &[PathBuf], upper: &Path, work: &Path, on: &Path, place
     let (upper, work) = (upper.as_raw_fd(), work.as_raw_fd());
     let options = format!("lowerdir={},upperdir={upper},workdir={work},userxattr", numbers.join(":"));
     let doing = || format!("mount an overlay of {} layers with the options {options}", lower.len());
-    nix::unistd::chdir("/proc/self/fd").context(&rootfs::MOUNT, doing)?;
+    nix::unistd::chdir("/proc/self/fd").context(&rootfs::OVERLAY, doing)?;
     let target = place.as_raw_fd().to_string();
     nix::mount::mount(Some("overlay"), target.as_str(), Some("overlay"), MsFlags::empty(), Some(options.as_str()))
-        .context(&rootfs::MOUNT, doing)?;
-    nix::unistd::chdir("/").context(&rootfs::MOUNT, doing)?;
+        .context(&rootfs::OVERLAY, doing)?;
+    nix::unistd::chdir("/").context(&rootfs::OVERLAY, doing)?;
     // `place` is open on what lies below the mount; the path leads to the mount.
     Ok(Root::attached(open_directory(on)?))
 }

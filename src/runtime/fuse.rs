@@ -1,4 +1,5 @@
-//! An image whose ids the container sees through another map than it was unpacked with (keep-id, auto, nomap, --uidmap).
+//! An image through fuse-overlayfs: where the kernel can't mount it, and where the container sees other ids than it was
+//! unpacked with (keep-id, auto, nomap, --uidmap).
 //!
 //! A disk file system can't be id-mapped without host privilege, so fuse-overlayfs shifts the owners at the mount; nothing is ever
 //! copied. Owns that mount. The surprise: it is made in a mount namespace of `rl`'s own, before the container is cloned, which
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The mount, for as long as the container runs.
 #[derive(Debug)]
-pub struct Shifted {
+pub struct Fuse {
     running: Running,
     target: PathBuf,
 }
@@ -33,38 +34,50 @@ pub fn is_needed(ids: &Ids) -> bool {
     moved(&ids.uid) || moved(&ids.gid)
 }
 
-/// Mounts the overlay that `root` describes below `dir`, with its owners shifted.
+/// Mounts the overlay that `root` describes below `dir`, with its owners shifted where `ids` needs it.
 ///
 /// # Errors
 /// `RL0405` when fuse-overlayfs or /dev/fuse is missing or does not work.
-pub fn mount(root: &RootSource, ids: &Ids, dir: &Path) -> Result<Shifted> {
+pub fn mount(root: &RootSource, ids: &Ids, dir: &Path) -> Result<Fuse> {
     let RootSource::Overlay { lower, upper, work } = root else {
-        return Err(Error::new(&rootfs::SHIFT, "shift the owners of a directory that is no overlay"));
+        return Err(Error::new(&rootfs::SHIFT, "mount a directory that is no overlay"));
     };
-    let doing = || "mount the image with shifted owners".to_owned();
-    let target = dir.join("shifted");
+    let doing = || "mount the image with fuse-overlayfs".to_owned();
+    let target = dir.join("fuse");
     for path in [upper, work, &target] {
         std::fs::create_dir_all(path).context(&rootfs::SHIFT, || format!("make {}", path.display()))?;
     }
     unshare(CloneFlags::CLONE_NEWNS).context(&rootfs::SHIFT, || "make a mount namespace".into())?;
     mounts::isolate(Propagation::Private)?;
-    let extra = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("lib/rl/bin")));
-    let failed = |error: fuse_overlayfs::Error| {
-        let fix = error.fix();
-        Error::new(&rootfs::SHIFT, doing()).because(error).fix(fix)
-    };
-    let program = Program::find(None, extra.as_slice()).map_err(failed)?;
+    let program = program()?;
     let mount = Mount {
         lower: lower.clone(),
         upper: Some(upper.clone()),
         work: Some(work.clone()),
         target: target.clone(),
-        uid_mapping: shifts(&ids.uid),
-        gid_mapping: shifts(&ids.gid),
+        uid_mapping: if is_needed(ids) { shifts(&ids.uid) } else { Vec::new() },
+        gid_mapping: if is_needed(ids) { shifts(&ids.gid) } else { Vec::new() },
         volatile: false,
     };
-    let running = mount.start(&program, process::end_with_parent).map_err(failed)?;
-    Ok(Shifted { running, target })
+    let running = mount.start(&program, process::end_with_parent).map_err(|error| failed(error, &doing()))?;
+    Ok(Fuse { running, target })
+}
+
+/// fuse-overlayfs, in PATH or where install.sh has put it without root.
+///
+/// # Errors
+/// `RL0405`: there is none, or /dev/fuse can't be used.
+pub fn program() -> Result<Program> {
+    // Where it is 0600, as in a container, fuse-overlayfs would start and fail without a word.
+    let device = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse");
+    device.context(&rootfs::SHIFT, || "open /dev/fuse".into())?;
+    let extra = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("lib/rl/bin")));
+    Program::find(None, extra.as_slice()).map_err(|error| failed(error, "find fuse-overlayfs"))
+}
+
+fn failed(error: fuse_overlayfs::Error, doing: &str) -> Error {
+    let fix = error.fix();
+    Error::new(&rootfs::SHIFT, doing).because(error).fix(fix)
 }
 
 /// What is container id C in the image is id C of the base on disk, and must be shown as whatever C is in the base now.
@@ -75,7 +88,7 @@ fn shifts(map: &IdMap) -> Vec<Shift> {
         .collect()
 }
 
-impl Shifted {
+impl Fuse {
     /// The container's root: a directory.
     pub fn root(&self) -> RootSource {
         RootSource::Directory(self.target.clone())
