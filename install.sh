@@ -457,8 +457,8 @@ run_tests() {
 	if is_root; then
 		# shellcheck disable=SC2046 # A list of names.
 		system_install $(packages) $(build_packages)
-		[ "$distribution" != debian ] || system_install mmdebstrap tmux attr libcap2-bin shellcheck strace procps util-linux \
-			iproute2 git xz-utils zstd
+		[ "$distribution" != debian ] || system_install mmdebstrap tmux attr libcap2-bin shellcheck strace procps \
+			util-linux iproute2 git xz-utils zstd
 	fi
 	need_cargo
 	need_linker
