@@ -103,9 +103,13 @@ fn directories(root: &RootSource) -> Vec<PathBuf> {
 
 fn root_step(root: &RootSource, on: &Path) -> Step {
     match root {
-        RootSource::Overlay { lower, upper, work } => {
-            Step::Overlay { lower: lower.clone(), upper: upper.clone(), work: work.clone(), on: on.to_owned() }
-        }
+        RootSource::Overlay { lower, upper, work, volatile } => Step::Overlay {
+            lower: lower.clone(),
+            upper: upper.clone(),
+            work: work.clone(),
+            volatile: *volatile,
+            on: on.to_owned(),
+        },
         RootSource::Directory(source) => Step::BindRoot { source: source.clone(), on: on.to_owned() },
     }
 }

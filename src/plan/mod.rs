@@ -132,6 +132,8 @@ pub enum Step {
         upper: PathBuf,
         /// Work directory.
         work: PathBuf,
+        /// The upper directory is thrown away: nothing of it is synced to the disk.
+        volatile: bool,
         /// Where it is attached until pivot_root.
         on: PathBuf,
     },
@@ -295,6 +297,8 @@ pub enum RootSource {
         upper: PathBuf,
         /// Work directory.
         work: PathBuf,
+        /// The upper directory is thrown away.
+        volatile: bool,
     },
     /// A directory, or a mount that a helper has made.
     Directory(PathBuf),

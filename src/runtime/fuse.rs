@@ -39,7 +39,7 @@ pub fn is_needed(ids: &Ids) -> bool {
 /// # Errors
 /// `RL0405` when fuse-overlayfs or /dev/fuse is missing or does not work.
 pub fn mount(root: &RootSource, ids: &Ids, dir: &Path) -> Result<Fuse> {
-    let RootSource::Overlay { lower, upper, work } = root else {
+    let RootSource::Overlay { lower, upper, work, volatile } = root else {
         return Err(Error::new(&rootfs::SHIFT, "mount a directory that is no overlay"));
     };
     let doing = || "mount the image with fuse-overlayfs".to_owned();
@@ -57,7 +57,7 @@ pub fn mount(root: &RootSource, ids: &Ids, dir: &Path) -> Result<Fuse> {
         target: target.clone(),
         uid_mapping: if is_needed(ids) { shifts(&ids.uid) } else { Vec::new() },
         gid_mapping: if is_needed(ids) { shifts(&ids.gid) } else { Vec::new() },
-        volatile: false,
+        volatile: *volatile,
     };
     let running = mount.start(&program, process::end_with_parent).map_err(|error| failed(error, &doing()))?;
     Ok(Fuse { running, target })

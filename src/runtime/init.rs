@@ -163,8 +163,9 @@ impl State {
         match step {
             // Before anything of the host was opened.
             Step::Isolate { .. } => Ok(()),
-            Step::Overlay { lower, upper, work, on } => {
-                self.root = Some(mounts::overlay(lower, upper, work, on, &self.source(index)?)?);
+            Step::Overlay { lower, upper, work, volatile, on } => {
+                let overlay = mounts::Overlay { lower, upper, work, volatile: *volatile };
+                self.root = Some(mounts::overlay(&overlay, on, &self.source(index)?)?);
                 Ok(())
             }
             Step::BindRoot { .. } => {

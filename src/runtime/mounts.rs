@@ -23,7 +23,7 @@ use crate::sys::mount::{
     open_tree_clone,
 };
 
-pub(super) use self::overlay::overlay;
+pub(super) use self::overlay::{Overlay, overlay};
 
 /// As many links as the kernel follows in one path (ELOOP).
 const MOST_LINKS: usize = 40;

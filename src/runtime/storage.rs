@@ -142,7 +142,9 @@ fn use_overlay(dir: &Path) -> Result<()> {
     mounts::isolate(Propagation::Private)?;
     let (upper, on) = (dir.join("upper"), dir.join("on"));
     let place = mounts::open_directory(&on)?;
-    let _root = mounts::overlay(&[dir.join("lower")], &upper, &dir.join("work"), &on, &place)?;
+    let (lower, work) = ([dir.join("lower")], dir.join("work"));
+    let overlay = mounts::Overlay { lower: &lower, upper: &upper, work: &work, volatile: true };
+    let _root = mounts::overlay(&overlay, &on, &place)?;
     let did =
         |what: &str, done: std::io::Result<()>| done.context(&rootfs::OVERLAY, || format!("{what} in an overlay"));
     did("write a file", fs::write(on.join("made"), "x"))?;

@@ -41,7 +41,7 @@ pub(super) fn launch(globals: &Globals, run: &RunSpec, show: Option<PlanFormat>)
         write_cidfile(path, &container.identity.id)?;
     }
     let launch = Launch { host: &host, run, entered: &entered, image: &image, container: &container };
-    let made = launch.start(&layers.below(&container.data), globals.storage_driver);
+    let made = launch.start(&layers.below(&container.data, run.remove), globals.storage_driver);
     let kept = !run.remove && made.is_ok() && !matches!(run.source, Source::Directory { overlay: false, .. });
     container.remove(kept)?;
     made
@@ -122,7 +122,7 @@ fn print(host: &Host, run: &RunSpec, format: PlanFormat) -> Result<u8> {
     let id = container::new_id()?;
     let name = run.name.clone().unwrap_or_else(|| id[..12].to_owned());
     let identity = Identity { dir: host.dirs.containers().join(&id), id, name };
-    let root = layers.below(&host.dirs.data.join("containers").join(&identity.id));
+    let root = layers.below(&host.dirs.data.join("containers").join(&identity.id), run.remove);
     let compiled = compile(host, run, &entered, &image, &root, &identity)?;
     let json = |value: serde_json::Result<String>| value.context(&state::INTERNAL, || "write JSON".into());
     let text = match format {
@@ -176,8 +176,14 @@ enum Layers {
 }
 
 impl Layers {
-    fn below(self, data: &Path) -> RootSource {
-        let overlay = |lower| RootSource::Overlay { lower, upper: data.join("upper"), work: data.join("work") };
+    /// `throwaway`: the writable directory goes with the container.
+    fn below(self, data: &Path, throwaway: bool) -> RootSource {
+        let overlay = |lower| RootSource::Overlay {
+            lower,
+            upper: data.join("upper"),
+            work: data.join("work"),
+            volatile: throwaway,
+        };
         match self {
             Self::Image(layers) => overlay(layers),
             Self::Overlay(path) => overlay(vec![path]),
