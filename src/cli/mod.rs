@@ -6,8 +6,11 @@
 pub mod explain;
 pub mod images;
 pub mod import;
+pub mod info;
 pub mod rmi;
 pub mod run;
+pub mod system;
+pub mod tag;
 pub mod unshare;
 
 use std::ffi::OsString;
@@ -44,7 +47,32 @@ pub struct Verb {
 }
 
 /// All verbs, in the order in which `rl --help` shows them.
-pub static VERBS: &[Verb] = &[run::VERB, import::VERB, images::VERB, rmi::VERB, unshare::VERB, explain::VERB];
+pub static VERBS: &[Verb] =
+    &[run::VERB, import::VERB, images::VERB, tag::VERB, rmi::VERB, unshare::VERB, info::VERB, explain::VERB];
+
+/// Verbs of one kind of thing, as docker has them: `rl image ls`.
+pub struct Group {
+    /// What is typed first.
+    pub name: &'static str,
+    /// One line for `rl --help`.
+    pub about: &'static str,
+    /// What is typed then, and the verb that it is.
+    pub verbs: &'static [(&'static str, Verb)],
+}
+
+/// All groups.
+pub static GROUPS: &[Group] = &[
+    Group {
+        name: "image",
+        about: "Images",
+        verbs: &[("ls", images::VERB), ("import", import::VERB), ("tag", tag::VERB), ("rm", rmi::VERB)],
+    },
+    Group {
+        name: "system",
+        about: "The store and this machine",
+        verbs: &[("check", system::CHECK), ("info", info::VERB)],
+    },
+];
 
 /// Parses and carries out a whole command line; gives the exit status.
 pub fn main(words: &[OsString]) -> Result<u8> {
@@ -64,13 +92,43 @@ pub fn main(words: &[OsString]) -> Result<u8> {
         }
         _ => {}
     }
-    let Some(verb) = VERBS.iter().find(|verb| word == verb.name) else {
-        return Err(unknown(&word.to_string_lossy()));
-    };
+    if let Some(verb) = VERBS.iter().find(|verb| word == verb.name) {
+        return carry_out(verb, &globals, &rest[1..]);
+    }
+    match GROUPS.iter().find(|group| word == group.name) {
+        Some(group) => in_group(group, &globals, &rest[1..]),
+        None => Err(unknown(&word.to_string_lossy())),
+    }
+}
+
+fn carry_out(verb: &Verb, globals: &Globals, words: &[OsString]) -> Result<u8> {
     // Without a name in the words, clap's usage line has the command's own: `rl images`, not `images`.
-    match (verb.command)().no_binary_name(true).try_get_matches_from(&rest[1..]) {
-        Ok(matches) => (verb.run)(&globals, &matches),
+    match (verb.command)().no_binary_name(true).try_get_matches_from(words) {
+        Ok(matches) => (verb.run)(globals, &matches),
         Err(error) => usage(verb, &error),
+    }
+}
+
+fn in_group(group: &Group, globals: &Globals, words: &[OsString]) -> Result<u8> {
+    let help = || {
+        let mut text = format!("{}\n\nUsage: rl {} VERB ...\n\n", group.about, group.name);
+        group.verbs.iter().for_each(|(name, verb)| text.push_str(&format!("  {name:<10} {}\n", verb.about)));
+        text
+    };
+    let Some(word) = words.first() else {
+        print!("{}", help());
+        return Ok(125);
+    };
+    if word == "--help" || word == "-h" {
+        print!("{}", help());
+        return Ok(0);
+    }
+    match group.verbs.iter().find(|(name, _)| word == name) {
+        Some((_, verb)) => carry_out(verb, globals, &words[1..]),
+        None => {
+            let what = format!("rl {} has no verb {:?}", group.name, word.to_string_lossy());
+            Err(Error::new(&command_line::USAGE, what).fix(format!("See: rl {} --help", group.name)))
+        }
     }
 }
 
@@ -140,12 +198,20 @@ fn globals(words: &[OsString]) -> Result<(Globals, &[OsString])> {
     Ok((globals, rest))
 }
 
+fn group_verbs(group: &Group) -> String {
+    group.verbs.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
 fn help() -> String {
     let mut text = String::from(
         "rl: root in a container, without sudo\n\nUsage: rl [--root DIR] [--runroot DIR] [--storage-driver NAME] VERB ...\n\n",
     );
     for verb in VERBS {
         text.push_str(&format!("  {:<10} {}\n", verb.name, verb.about));
+    }
+    text.push('\n');
+    for group in GROUPS {
+        text.push_str(&format!("  {:<10} {}: {}\n", group.name, group.about, group_verbs(group)));
     }
     text.push_str("\nMore about a verb: rl VERB --help. About an error: rl explain RL0201.\n");
     text
