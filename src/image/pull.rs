@@ -262,3 +262,6 @@ impl<'a> Layers<'a> {
 
 /// Behind the chain id where owners were replaced by root.
 const ROOTS: &str = ".root";
+
+#[cfg(test)]
+mod tests;
