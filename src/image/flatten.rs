@@ -21,9 +21,8 @@ use nix::unistd::{Gid, Uid, fchownat, linkat, mkfifoat, symlinkat};
 use super::beneath::{is_directory, look};
 use super::lower::Found;
 use super::unpack::open;
-use super::whiteout::{OPAQUE, is_whiteout};
+use super::whiteout::{is_opaque, is_whiteout};
 use crate::error::{Context, Result, catalog::image};
-use crate::sys::xattr;
 
 /// Copies the layers, topmost first, into `into`, an empty directory.
 ///
@@ -95,7 +94,7 @@ fn visible(from: &[OwnedFd], name: &OsStr) -> Result<Vec<OwnedFd>, Errno> {
             None => {}
             Some(stat) if is_directory(&stat) => {
                 let directory = open_directory(layer.as_fd(), name)?;
-                let opaque = xattr::get(directory.as_fd(), OPAQUE, &mut [0; 8]).is_ok();
+                let opaque = is_opaque(directory.as_fd());
                 all.push(directory);
                 if opaque {
                     break;

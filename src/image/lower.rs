@@ -20,7 +20,7 @@ use nix::unistd::{Gid, Uid, fchown};
 
 use super::attributes::is_taken;
 use super::beneath::{is_directory, look};
-use super::whiteout::{OPAQUE, is_whiteout};
+use super::whiteout::{is_opaque, is_whiteout};
 use crate::sys::xattr;
 
 /// The trees of the layers below, topmost first.
@@ -49,6 +49,11 @@ impl Lower {
     /// These layers and one more above them.
     pub(super) fn with(&self, top: OwnedFd) -> Self {
         Self([Rc::new(top)].into_iter().chain(self.0.iter().cloned()).collect())
+    }
+
+    /// Whether `top`, a layer above these, has nothing at `path` and hides nothing there.
+    pub(super) fn shows_through(&self, top: &OwnedFd, path: &Path) -> Result<bool, Errno> {
+        Ok(matches!(walk(top, path)?, Answer::Missing { sealed: false }))
     }
 
     /// What an overlay of these layers would show at `path`.
@@ -80,7 +85,7 @@ fn walk(layer: &OwnedFd, path: &Path) -> Result<Answer, Errno> {
             return Ok(Answer::Hidden);
         }
         directory = open(directory.as_fd(), name, OFlag::O_DIRECTORY)?;
-        sealed |= xattr::get(directory.as_fd(), OPAQUE, &mut [0; 8]).is_ok();
+        sealed |= is_opaque(directory.as_fd());
     }
     Ok(Answer::Missing { sealed })
 }

@@ -15,7 +15,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::beneath::{look, open_beneath};
 use super::lower::{Found, Lower};
-use super::whiteout::{is_whiteout, make_opaque};
+use super::whiteout::{is_opaque, is_whiteout, make_opaque};
 
 /// Of directories that neither the archive nor a lower layer has, as tar makes them.
 const DIRECTORY_MODE: Mode = Mode::from_bits_truncate(0o755);
@@ -34,9 +34,9 @@ impl Tree {
         Self { root, parent: None, lower, implied: Vec::new() }
     }
 
-    /// What an overlay of the layers below shows at `path`.
+    /// What an overlay of this layer and those below shows at `path`, where this layer has nothing itself.
     pub(super) fn below(&self, path: &Path) -> Result<Option<Found>, Errno> {
-        self.lower.find(path)
+        if self.lower.shows_through(&self.root, path)? { self.lower.find(path) } else { Ok(None) }
     }
 
     /// Directories of lower layers that were made here since the last call, with their times.
@@ -80,6 +80,8 @@ impl Tree {
     fn make_directories(&mut self, path: &Path) -> Result<OwnedFd, Errno> {
         let mut directory = self.root.try_clone().map_err(|_| Errno::EMFILE)?;
         let mut here = PathBuf::new();
+        // Behind an opaque directory of this layer nothing of the layers below counts.
+        let mut sealed = false;
         for part in path.components() {
             let name = part.as_os_str();
             here.push(name);
@@ -98,11 +100,13 @@ impl Tree {
             if hiding {
                 make_opaque(directory.as_fd())?;
             } else if made.is_ok()
+                && !sealed
                 && let Some(found) = self.lower.find(&here)?.filter(Found::is_directory)
             {
                 found.attributes(directory.as_fd())?;
                 self.implied.push((here.clone(), found.mtime()));
             }
+            sealed = sealed || is_opaque(directory.as_fd());
         }
         Ok(directory)
     }

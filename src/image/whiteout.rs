@@ -14,7 +14,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, mknodat};
 use crate::sys::xattr;
 
 /// On a directory whose lower namesakes are hidden.
-pub(super) const OPAQUE: &CStr = c"user.overlay.opaque";
+const OPAQUE: &CStr = c"user.overlay.opaque";
 
 const PREFIX: &[u8] = b".wh.";
 
@@ -53,6 +53,10 @@ pub(super) fn make_whiteout(directory: BorrowedFd<'_>, name: &OsStr) -> Result<(
 
 pub(super) fn make_opaque(directory: BorrowedFd<'_>) -> Result<(), Errno> {
     xattr::set(directory, OPAQUE, b"y")
+}
+
+pub(super) fn is_opaque(directory: BorrowedFd<'_>) -> bool {
+    xattr::get(directory, OPAQUE, &mut [0; 8]).is_ok()
 }
 
 #[cfg(test)]

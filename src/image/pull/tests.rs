@@ -204,24 +204,40 @@ fn pulled(store: &Store, source: &Memory) -> Result<Pulled> {
     pull(store, source, &what, &Quiet)
 }
 
+/// What the image shows, and what it should.
+fn shown_and_meant(layers: &[Layer]) -> (Tree, Tree) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = store(dir.path());
+    let archives: Vec<_> = layers.iter().map(archive).collect();
+    pulled(&store, &Memory::image(&archives)).expect("a pull");
+    let image = store.find("x", None).expect("the image");
+    let out = dir.path().join("out");
+    std::fs::create_dir(&out).expect("mkdir");
+    flatten(&image.layers, &out).expect("flatten");
+
+    let (mut shown, mut model) = (Tree::new(), Tree::new());
+    read(&out, "", &mut shown);
+    layers.iter().for_each(|layer| apply(&mut model, layer));
+    (shown, model)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn a_stack_of_layers_shows_what_the_specification_says(layers in prop::collection::vec(layer(), 1..5)) {
-        let dir = tempfile::tempdir().expect("a directory");
-        let store = store(dir.path());
-        let archives: Vec<_> = layers.iter().map(archive).collect();
-        pulled(&store, &Memory::image(&archives)).expect("a pull");
-        let image = store.find("x", None).expect("the image");
-        let out = dir.path().join("out");
-        std::fs::create_dir(&out).expect("mkdir");
-        flatten(&image.layers, &out).expect("flatten");
-
-        let (mut shown, mut model) = (Tree::new(), Tree::new());
-        read(&out, "", &mut shown);
-        layers.iter().for_each(|layer| apply(&mut model, layer));
-        prop_assert_eq!(shown, model);
+        let (shown, meant) = shown_and_meant(&layers);
+        prop_assert_eq!(shown, meant);
     }
+}
+
+/// Regression: the directory that an entry below it implies took the mode of one that an opaque directory hides.
+#[test]
+fn behind_an_opaque_directory_nothing_is_taken_from_below() {
+    let layer = |entries: &[(&str, Op)]| entries.iter().map(|(path, op)| ((*path).to_owned(), op.clone())).collect();
+    let lower = layer(&[("a/b", Op::Directory(0o700))]);
+    let upper = layer(&[("a", Op::Opaque), ("a/b/a", Op::Directory(0o755))]);
+    let (shown, meant) = shown_and_meant(&[lower, upper]);
+    assert_eq!(shown, meant);
 }
 
 fn one_file(content: u8) -> Vec<u8> {
