@@ -7,6 +7,7 @@ pub mod explain;
 pub mod images;
 pub mod import;
 pub mod info;
+pub mod mount;
 pub mod rmi;
 pub mod run;
 pub mod system;
@@ -65,7 +66,14 @@ pub static GROUPS: &[Group] = &[
     Group {
         name: "image",
         about: "Images",
-        verbs: &[("ls", images::VERB), ("import", import::VERB), ("tag", tag::VERB), ("rm", rmi::VERB)],
+        verbs: &[
+            ("ls", images::VERB),
+            ("import", import::VERB),
+            ("tag", tag::VERB),
+            ("rm", rmi::VERB),
+            ("mount", mount::MOUNT),
+            ("unmount", mount::UNMOUNT),
+        ],
     },
     Group {
         name: "system",

@@ -15,6 +15,7 @@ pub mod digest;
 mod document;
 mod flatten;
 mod import;
+pub mod layout;
 mod lower;
 pub mod manifest;
 mod number;

@@ -22,3 +22,4 @@ pub mod storage;
 pub mod supervise;
 pub mod unshare;
 mod user;
+pub mod view;

@@ -371,7 +371,7 @@ fn split(path: &Path) -> Result<(&Path, &OsStr)> {
     })
 }
 
-fn c_path(path: &Path) -> Result<CString, Errno> {
+pub(super) fn c_path(path: &Path) -> Result<CString, Errno> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)
 }
 

@@ -55,6 +55,14 @@ entries! {
     BAD_PLATFORM = 315, exit 125, "not a platform",
         why "A platform is linux/ARCH or linux/ARCH/VARIANT, such as linux/arm64 or linux/arm/v7.",
         fix "For example: rl pull --platform linux/arm64 debian";
+    /// Not an OCI layout, or not one that says which image is meant.
+    BAD_LAYOUT = 316, exit 125, "cannot use this image layout",
+        why "An OCI layout is a directory with oci-layout, index.json and blobs/. A file of it is missing, too large, or no regular file, or it has not exactly one image of the name.",
+        fix "Name the image: oci:DIR:NAME. Make a layout with: skopeo copy docker://IMAGE oci:DIR:NAME";
+    /// Images can't be mounted from here.
+    MOUNT_IMAGE = 317, exit 125, "cannot mount the image here",
+        why "Only in a mount namespace of their own can users mount anything; what is mounted there nobody else sees.",
+        fix "Start a shell in one, and mount there: rl unshare -m";
     /// A tree could not be deleted.
     REMOVE = 310, exit 125, "cannot delete a directory tree",
         why "A file below it is a mount point of another process, immutable, or on a file system that is read-only.",
