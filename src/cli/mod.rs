@@ -4,10 +4,13 @@
 //! because building all of them costs a noticeable part of a container's start.
 
 pub mod explain;
+pub mod format;
 pub mod images;
 pub mod import;
 pub mod info;
 pub mod mount;
+pub mod progress;
+pub mod pull;
 pub mod rmi;
 pub mod run;
 pub mod system;
@@ -68,6 +71,7 @@ pub static GROUPS: &[Group] = &[
         about: "Images",
         verbs: &[
             ("ls", images::VERB),
+            ("pull", pull::VERB),
             ("import", import::VERB),
             ("tag", tag::VERB),
             ("rm", rmi::VERB),

@@ -1,0 +1,93 @@
+//! `rl pull REFERENCE...`: images come into the store.
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::import::remarks;
+use super::progress::Report;
+use super::{Globals, Verb, in_namespace};
+use crate::error::{Error, Result, catalog::image};
+use crate::image::layout::Layout;
+use crate::image::transport::{Location, Source};
+use crate::image::{Platform, Pull, Reference, Store, pull};
+
+/// The verb.
+pub const VERB: Verb = Verb { name: "pull", about: "Get images", command, run };
+
+fn command() -> Command {
+    Command::new("rl pull")
+        .about(VERB.about)
+        .arg(
+            Arg::new("platform")
+                .long("platform")
+                .value_name("linux/ARCH[/VARIANT]")
+                .help("For another machine than this"),
+        )
+        .arg(Arg::new("quiet").long("quiet").short('q').action(ArgAction::SetTrue).help("No progress, only the id"))
+        .arg(Arg::new("tag").long("tag").short('t').value_name("NAME[:TAG]").help("The name that the image gets here"))
+        .arg(Arg::new("userns").long("userns").value_name("MODE").help("single: give everything to root"))
+        .arg(Arg::new("image").required(true).num_args(1..).value_name("IMAGE"))
+        .after_help("Examples:\n  rl pull oci:/tmp/layout:v1\n  rl pull --platform linux/arm64 oci:/tmp/layout:v1")
+}
+
+/// What is asked for, in full.
+struct Wanted {
+    location: Location,
+    name: Option<Reference>,
+    platform: Platform,
+    strict: bool,
+}
+
+fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
+    let word = |name: &str| matches.get_one::<String>(name).map(String::as_str);
+    let (host, base) = in_namespace(globals, word("userns"))?;
+    let store = Store::open(&host.dirs);
+    let platform: Option<Platform> = word("platform").map(str::parse).transpose()?;
+    let tag = word("tag").map(Reference::parse).transpose()?;
+    let images = matches.get_many::<String>("image").into_iter().flatten();
+    // All words are understood before the first image is fetched.
+    let wanted = images.map(|text| understand(&store, text, platform.as_ref(), tag.as_ref()));
+    let wanted = wanted.collect::<Result<Vec<_>>>()?;
+    let progress = Report::stderr(matches.get_flag("quiet"));
+    for one in &wanted {
+        let source = open(&one.location)?;
+        let what = Pull {
+            name: one.name.as_ref(),
+            platform: &one.platform,
+            strict: one.strict,
+            squash: base.uid.total() == 1,
+        };
+        let pulled = pull(&store, source.as_ref(), &what, &progress)?;
+        if !matches.get_flag("quiet") {
+            remarks(&pulled.summary);
+        }
+        println!("{}", pulled.id);
+    }
+    Ok(0)
+}
+
+fn understand(store: &Store, text: &str, platform: Option<&Platform>, tag: Option<&Reference>) -> Result<Wanted> {
+    let location = Location::parse(text)?;
+    let (location, ending) = match location {
+        // NAME-ARCH, unless an image has that very name here.
+        Location::Registry(_) => {
+            let (reference, ending) = store.meaning(text.trim_start_matches("docker://"), platform)?;
+            (Location::Registry(reference), ending)
+        }
+        other => (other, platform.cloned()),
+    };
+    let own = match &location {
+        Location::Registry(reference) | Location::DockerArchive(_, Some(reference)) => Some(reference.clone()),
+        // A name in a layout need not be one of an image.
+        Location::OciArchive(_, Some(name)) | Location::OciDirectory(_, Some(name)) => Reference::parse(name).ok(),
+        _ => None,
+    };
+    let strict = ending.is_some();
+    Ok(Wanted { location, name: tag.cloned().or(own), platform: ending.unwrap_or_else(Platform::host), strict })
+}
+
+fn open(location: &Location) -> Result<Box<dyn Source>> {
+    match location {
+        Location::OciDirectory(path, name) => Ok(Box::new(Layout::open(path, name.as_deref())?)),
+        other => Err(Error::new(&image::IMAGE_NOT_FOUND, format!("fetch {other:?}"))),
+    }
+}
