@@ -8,6 +8,7 @@ mod support;
 mod check;
 mod faithful;
 mod hostile;
+mod layers;
 mod store;
 mod tar;
 
