@@ -1,82 +1,97 @@
 //! `rl images`: what the store has.
+//!
+//! Owns docker's columns of an image. The surprise: images come newest first, as docker has them.
+
+mod filter;
+
+use std::cmp::Reverse;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde_json::{Map, Value, json};
 
+use self::filter::Filters;
+use super::format::{self, Format, Screen};
 use super::{Globals, Verb};
-use crate::error::{Context, Error, Result, catalog::command_line, catalog::state};
+use crate::error::Result;
 use crate::host::Host;
 use crate::image::{Listed, Reference, Store};
 
 /// The verb.
 pub const VERB: Verb = Verb { name: "images", about: "List the images", command, run };
 
+const NONE: &str = "<none>";
+
 fn command() -> Command {
+    let flag = |name: &'static str, help: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
     Command::new("rl images")
         .about(VERB.about)
-        .arg(Arg::new("quiet").long("quiet").short('q').action(ArgAction::SetTrue).help("Only ids"))
-        .arg(Arg::new("no-trunc").long("no-trunc").action(ArgAction::SetTrue).help("Whole ids"))
-        .arg(Arg::new("format").long("format").value_name("FORMAT").help("table (default) or json"))
+        .override_usage("rl images [OPTIONS] [REPOSITORY[:TAG]]")
+        .arg(flag("all", "For scripts of docker: there are no intermediate images, all are shown").short('a'))
+        .arg(flag("quiet", "Only ids").short('q'))
+        .arg(flag("no-trunc", "Whole ids"))
+        .arg(flag("digests", "The manifests' digests, too"))
+        .arg(
+            Arg::new("filter").long("filter").short('f').value_name("KEY=VALUE").action(ArgAction::Append).help(
+                "dangling=true|false, reference=PATTERN, label=NAME[=VALUE], before=IMAGE, since=IMAGE",
+            ),
+        )
+        .arg(Arg::new("format").long("format").value_name("FORMAT").help(
+            "json, table, 'table TEMPLATE' or a template of Go: '{{.ID}} {{.Size}}'",
+        ))
+        .arg(Arg::new("name").value_name("REPOSITORY[:TAG]"))
+        .after_help(
+            "Fields: .ID .Repository .Tag .Digest .Platform .CreatedSince .CreatedAt .Size .Labels\n\nExamples:\n  \
+             rl images -q --filter dangling=true\n  rl images 'debian*'\n  rl images --format 'table {{.ID}}\\t{{.Size}}'",
+        )
 }
 
 fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
+    let asked = matches.get_one::<String>("format").map(String::as_str);
+    let format = match (matches.get_flag("quiet") && Format::is_table(asked), matches.get_flag("digests")) {
+        (true, _) => Format::parse(Some("{{.ID}}"), &[])?,
+        (false, digests) => Format::parse(asked, &columns(digests))?,
+    };
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
-    let images = Store::open(&host.dirs).list()?;
-    let shown =
-        |id: &str| if matches.get_flag("no-trunc") { format!("sha256:{id}") } else { id.chars().take(12).collect() };
-    match matches.get_one::<String>("format").map_or("table", String::as_str) {
-        _ if matches.get_flag("quiet") => images.iter().for_each(|image| println!("{}", shown(&image.id))),
-        "json" => {
-            let text = serde_json::to_string_pretty(&images).context(&state::INTERNAL, || "write JSON".into())?;
-            println!("{text}");
-        }
-        "table" => table(&images, &shown),
-        other => return Err(Error::new(&command_line::USAGE, format!("--format {other:?}: expected table or json"))),
+    let mut images = Store::open(&host.dirs).list()?;
+    let mut filters = Filters::default();
+    for filter in matches.get_many::<String>("filter").into_iter().flatten() {
+        filters.add(filter, &images)?;
     }
+    if let Some(name) = matches.get_one::<String>("name") {
+        filters.add_reference(name)?;
+    }
+    images.retain(|image| filters.pass(image));
+    images.sort_by_key(|image| Reverse(image.created));
+    let now = format::now();
+    let rows: Vec<Value> = images.iter().map(|image| row(image, matches.get_flag("no-trunc"), now)).collect();
+    format.print(&rows, &mut Screen::stdout())?;
     Ok(0)
 }
 
-fn table(images: &[Listed], shown: &impl Fn(&str) -> String) {
-    let row = |image: &Listed| {
-        let name = image.name.as_deref().and_then(|name| Reference::parse(name).ok());
-        let (repository, tag) =
-            name.map_or(("<none>".into(), "<none>".into()), |name| (name.familiar(), name.tag().to_owned()));
-        [repository, tag, shown(&image.id), ago(image.created), human(image.size)]
-    };
-    let mut rows = vec![["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"].map(str::to_owned)];
-    rows.extend(images.iter().map(row));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 5] = std::array::from_fn(width);
-    for row in &rows {
-        let line: String = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}  ")).collect();
-        println!("{}", line.trim_end());
+fn columns(digests: bool) -> Vec<(&'static str, &'static str)> {
+    let mut columns = vec![("REPOSITORY", "{{.Repository}}"), ("TAG", "{{.Tag}}")];
+    if digests {
+        columns.push(("DIGEST", "{{.Digest}}"));
     }
+    columns.extend([("IMAGE ID", "{{.ID}}"), ("CREATED", "{{.CreatedSince}}"), ("SIZE", "{{.Size}}")]);
+    columns
 }
 
-fn ago(created: u64) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let seconds = now.saturating_sub(created);
-    let units = [
-        (86400 * 365, "year"),
-        (86400 * 30, "month"),
-        (86400 * 7, "week"),
-        (86400, "day"),
-        (3600, "hour"),
-        (60, "minute"),
-        (1, "second"),
-    ];
-    let (length, unit) = units.into_iter().find(|(length, _)| seconds >= *length).unwrap_or((1, "second"));
-    let count = seconds / length;
-    format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
-}
-
-/// Decimal units, as docker shows them.
-fn human(bytes: u64) -> String {
-    let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")];
-    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, name)) => {
-            let tenths = bytes * 10 / unit;
-            format!("{}.{} {name}", tenths / 10, tenths % 10)
-        }
-        None => format!("{bytes} B"),
-    }
+fn row(image: &Listed, whole: bool, now: u64) -> Value {
+    let name = image.name.as_deref().and_then(|name| Reference::parse(name).ok());
+    let (repository, tag) = name.map_or((NONE.into(), NONE.into()), |name| (name.familiar(), name.tag().to_owned()));
+    let id = if whole { format!("sha256:{}", image.id) } else { image.id.chars().take(12).collect() };
+    let labels: Map<String, Value> =
+        image.labels.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    json!({
+        "ID": id,
+        "Repository": repository,
+        "Tag": tag,
+        "Digest": image.digest.as_deref().unwrap_or(NONE),
+        "Platform": image.platform,
+        "CreatedSince": format::ago(image.created, now),
+        "CreatedAt": format::date(image.created),
+        "Size": format::human_size(image.size),
+        "Labels": labels,
+    })
 }

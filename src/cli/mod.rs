@@ -4,10 +4,12 @@
 //! because building all of them costs a noticeable part of a container's start.
 
 pub mod explain;
+pub mod format;
 pub mod images;
 pub mod import;
 pub mod info;
 pub mod mount;
+pub mod progress;
 pub mod rmi;
 pub mod run;
 pub mod system;
