@@ -1,7 +1,9 @@
 //! The binary: reset signals, parse, dispatch, print the error once, map the exit code.
 
+use std::io::Write;
 use std::process::ExitCode;
 
+use rl::cli::format::Screen;
 use rl::error::{Context, catalog::state};
 
 fn main() -> ExitCode {
@@ -11,7 +13,8 @@ fn main() -> ExitCode {
     match reset.and_then(|()| rl::cli::main(&words)) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            eprintln!("rl: {error}");
+            // A registry or an archive may have had a part in the words. Nobody is left to hear that stderr is closed.
+            let _ = Screen::stderr().write_all(format!("rl: {error}\n").as_bytes());
             ExitCode::from(error.exit_status())
         }
     }

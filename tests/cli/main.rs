@@ -2,6 +2,7 @@
 //!
 //! Everything here runs in all three passes; what a container does is tests/rootless.
 
+mod format;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;
