@@ -15,6 +15,7 @@ use std::io::Write;
 
 use gotmpl::parse::ListNode;
 use gotmpl::{FuncMap, MissingKey, Template, TemplateError};
+use serde::Serialize;
 use serde_json::Value;
 use tabwriter::TabWriter;
 
@@ -96,10 +97,7 @@ impl Format {
     /// written.
     pub fn print(&self, rows: &[Value], out: &mut dyn Write) -> Result<()> {
         let shown = match &self.kind {
-            Kind::Json => {
-                let text = serde_json::to_string_pretty(rows).context(&state::INTERNAL, || "write JSON".into())?;
-                format!("{text}\n")
-            }
+            Kind::Json => pretty(rows)?,
             Kind::Template { template, whole: true } => {
                 let mut shown = template.render(&Value::from(rows.to_vec()))?;
                 if !shown.ends_with('\n') && !shown.is_empty() {
@@ -113,10 +111,29 @@ impl Format {
                 aligned(&format!("{header}\n{}", template.lines(&rows)?))?
             }
         };
-        out.write_all(shown.as_bytes())
-            .and_then(|()| out.flush())
-            .context(&state::STATE, || "write to standard output".into())
+        write(&shown, out)
     }
+
+    /// Shows the one thing that there is (`rl info`): as [`Format::print`], but JSON is an object then and no array.
+    ///
+    /// # Errors
+    /// As [`Format::print`].
+    pub fn print_one(&self, value: &Value, out: &mut dyn Write) -> Result<()> {
+        match self.kind {
+            Kind::Json => write(&pretty(value)?, out),
+            _ => self.print(std::slice::from_ref(value), out),
+        }
+    }
+}
+
+fn pretty(value: &(impl Serialize + ?Sized)) -> Result<String> {
+    let text = serde_json::to_string_pretty(value).context(&state::INTERNAL, || "write JSON".into())?;
+    Ok(text + "\n")
+}
+
+fn write(shown: &str, out: &mut dyn Write) -> Result<()> {
+    let written = out.write_all(shown.as_bytes()).and_then(|()| out.flush());
+    written.context(&state::STATE, || "write to standard output".into())
 }
 
 impl Compiled {

@@ -70,6 +70,13 @@ fn json_is_podmans_array_and_the_function_dockers_lines() {
     let lines = shown("{{json .}}", &rows()).expect("JSON");
     let each: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(each, rows());
+    let one = |format: &str| {
+        let mut out = Vec::new();
+        Format::parse(Some(format), &[]).expect(format).print_one(&rows()[1], &mut out).expect("memory");
+        String::from_utf8(out).expect("UTF-8")
+    };
+    assert_eq!(serde_json::from_str::<Value>(&one("json")).expect("an object"), rows()[1]);
+    assert_eq!(one("{{.Size}}"), "12B\n");
     let mut out = Vec::new();
     Format::parse(None, &[]).expect("a format").print(&rows(), &mut out).expect("memory");
     assert_eq!(serde_json::from_slice::<Vec<Value>>(&out).expect("JSON"), rows());
