@@ -38,7 +38,7 @@ fn command() -> Command {
         .arg(Arg::new("format").long("format").value_name("FORMAT").help(
             "json, table, 'table TEMPLATE' or a template of Go: '{{.ID}} {{.Size}}'",
         ))
-        .arg(Arg::new("name").value_name("REPOSITORY[:TAG]"))
+        .arg(Arg::new("name").value_name("REPOSITORY[:TAG]").help("Only these; * and ? stand for others"))
         .after_help(
             "Fields: .ID .Repository .Tag .Digest .Platform .CreatedSince .CreatedAt .Size .Labels\n\nExamples:\n  \
              rl images -q --filter dangling=true\n  rl images 'debian*'\n  rl images --format 'table {{.ID}}\\t{{.Size}}'",

@@ -51,8 +51,17 @@ pub struct Verb {
 }
 
 /// All verbs, in the order in which `rl --help` shows them.
-pub static VERBS: &[Verb] =
-    &[run::VERB, import::VERB, images::VERB, tag::VERB, rmi::VERB, unshare::VERB, info::VERB, explain::VERB];
+pub static VERBS: &[Verb] = &[
+    run::VERB,
+    pull::VERB,
+    import::VERB,
+    images::VERB,
+    tag::VERB,
+    rmi::VERB,
+    unshare::VERB,
+    info::VERB,
+    explain::VERB,
+];
 
 /// Verbs of one kind of thing, as docker has them: `rl image ls`.
 pub struct Group {
