@@ -116,7 +116,7 @@ impl Applier {
 
     /// Reads the archive to its end.
     pub(super) fn apply(mut self, input: impl io::Read) -> Result<Summary> {
-        let mut archive = Archive::new(input);
+        let mut archive = Archive::new(input, self.layer);
         loop {
             let entry = match archive.next() {
                 Ok(Some(entry)) => entry,
@@ -215,16 +215,21 @@ impl Applier {
         };
         let Some(hidden) = hidden else {
             match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                Some(parent) => {
-                    let directory = self.tree.open_directory(parent).map_err(call("open its directory"))?;
-                    make_opaque(directory.as_fd()).map_err(call(HIDE))?;
-                }
+                Some(parent) => match self.tree.open_directory(parent) {
+                    Err(Errno::ENOTDIR | Errno::ELOOP) => {}
+                    opened => make_opaque(opened.map_err(call("open its directory"))?.as_fd()).map_err(call(HIDE))?,
+                },
                 // An overlay does not look for the mark on its layers' roots; the store leaves out what is below.
                 None => self.summary.opaque_root = true,
             }
             return Ok(true);
         };
-        let (parent, name) = self.tree.parent(&hidden).map_err(call("open its directory"))?;
+        let (parent, name) = match self.tree.parent(&hidden) {
+            // The archive has put a file where the directory was: with it all that was below is gone already. umoci
+            // writes such whiteouts.
+            Err(Errno::ENOTDIR | Errno::ELOOP) => return Ok(true),
+            found => found.map_err(call("open its directory"))?,
+        };
         // A whiteout is about the layers below: what the same archive has made stays, whichever came first.
         match look(parent, name).map_err(call("examine it"))? {
             None => make_whiteout(parent, name).map_err(call(HIDE))?,

@@ -56,6 +56,8 @@ pub(super) struct Archive<R> {
     input: R,
     left: u64,
     padding: u64,
+    /// The whole of it is verified by a digest, so that nothing can be cut off unseen.
+    whole: bool,
 }
 
 /// Extensions that apply to the next entry.
@@ -98,8 +100,10 @@ fn invalid(why: String) -> io::Error {
 }
 
 impl<R: Read> Archive<R> {
-    pub(super) fn new(input: R) -> Self {
-        Self { input, left: 0, padding: 0 }
+    /// `whole`: a digest of all the bytes is compared afterwards, so a missing end is no sign of a cut; umoci's layers
+    /// have none.
+    pub(super) fn new(input: R, whole: bool) -> Self {
+        Self { input, left: 0, padding: 0, whole }
     }
 
     /// The next entry; `None` at the end, which has been checked to be one.
@@ -108,7 +112,12 @@ impl<R: Read> Archive<R> {
         let mut extensions = Extensions::default();
         let mut seen = Vec::new();
         loop {
-            let Some(block) = self.block()? else { return refuse("the archive has no end: it is cut off") };
+            let Some(block) = self.block()? else {
+                if self.whole && seen.is_empty() {
+                    return Ok(None);
+                }
+                return refuse("the archive has no end: it is cut off");
+            };
             if block == [0; BLOCK] {
                 return if seen.is_empty() {
                     self.end().map(|()| None)
@@ -229,7 +238,9 @@ impl<R: Read> Archive<R> {
 
     fn skip_data(&mut self) -> io::Result<()> {
         let rest = self.left + self.padding;
-        if io::copy(&mut (&mut self.input).take(rest), &mut io::sink())? != rest {
+        let skipped = io::copy(&mut (&mut self.input).take(rest), &mut io::sink())?;
+        // Where there need be no end there need be no padding before it, either.
+        if skipped != rest && !(self.whole && skipped == self.left) {
             return refuse("the archive is cut off in the data of an entry");
         }
         (self.left, self.padding) = (0, 0);

@@ -39,7 +39,8 @@ pub(super) fn is_directory(stat: &FileStat) -> bool {
 /// A name of the archive as a path beneath the layer: `./a//b/` is `a/b`. Absolute names and `..` are refused.
 pub(super) fn beneath(name: &[u8]) -> Result<PathBuf, String> {
     let refuse = |why: &str| Err(format!("the name {} {why}", shown(name)));
-    if name.starts_with(b"/") {
+    // The root itself is no place outside; umoci writes it like that.
+    if name.starts_with(b"/") && name.iter().any(|byte| *byte != b'/') {
         return refuse("is absolute");
     }
     let mut path = PathBuf::new();
@@ -66,7 +67,7 @@ mod tests {
     #[test]
     fn names_are_cleaned_and_bad_ones_refused() {
         assert_eq!(beneath(b"./a//b/./c/"), Ok(PathBuf::from("a/b/c")));
-        assert_eq!(beneath(b"./"), Ok(PathBuf::new()));
+        assert_eq!((beneath(b"./"), beneath(b"/")), (Ok(PathBuf::new()), Ok(PathBuf::new())));
         for bad in [&b"/etc/passwd"[..], b"../x", b"a/../../x", b"a/.."] {
             assert!(beneath(bad).is_err(), "{bad:?}");
         }
