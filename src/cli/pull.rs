@@ -6,7 +6,9 @@ use super::import::remarks;
 use super::progress::Report;
 use super::{Globals, Verb, in_namespace};
 use crate::error::{Error, Result, catalog::image};
+use crate::host::credentials;
 use crate::image::layout::Layout;
+use crate::image::registry::{Options, Registry};
 use crate::image::transport::{Location, Source};
 use crate::image::{Platform, Pull, Reference, Store, pull};
 
@@ -24,9 +26,27 @@ fn command() -> Command {
         )
         .arg(Arg::new("quiet").long("quiet").short('q').action(ArgAction::SetTrue).help("No progress, only the id"))
         .arg(Arg::new("tag").long("tag").short('t').value_name("NAME[:TAG]").help("The name that the image gets here"))
+        .arg(
+            Arg::new("tls-verify")
+                .long("tls-verify")
+                .value_name("true|false")
+                .default_value("true")
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+                .value_parser(clap::value_parser!(bool))
+                .help("false: plain http, or any certificate, will do"),
+        )
+        .arg(
+            Arg::new("cert-authority")
+                .long("cert-authority")
+                .value_name("FILE")
+                .value_parser(clap::value_parser!(std::path::PathBuf))
+                .help("Trust this certificate authority, too (PEM)"),
+        )
         .arg(Arg::new("userns").long("userns").value_name("MODE").help("single: give everything to root"))
         .arg(Arg::new("image").required(true).num_args(1..).value_name("IMAGE"))
-        .after_help("Examples:\n  rl pull oci:/tmp/layout:v1\n  rl pull --platform linux/arm64 oci:/tmp/layout:v1")
+        .after_help("Examples:\n  rl pull debian\n  rl pull debian-arm64\n  rl pull --platform linux/arm64 ghcr.io/owner/app:1\n  rl pull oci:/tmp/layout:v1")
 }
 
 /// What is asked for, in full.
@@ -39,17 +59,28 @@ struct Wanted {
 
 fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let word = |name: &str| matches.get_one::<String>(name).map(String::as_str);
+    let images: Vec<&String> = matches.get_many::<String>("image").into_iter().flatten().collect();
+    let insecure = !matches.get_one::<bool>("tls-verify").is_none_or(|verify| *verify);
+    let authority = matches.get_one::<std::path::PathBuf>("cert-authority").cloned();
+    // Before the namespace is entered: whoever helps with credentials must see who we are.
+    let options = images.iter().map(|text| {
+        let credentials = match Location::parse(text)? {
+            Location::Registry(reference) => credentials::of(reference.registry())?,
+            _ => None,
+        };
+        Ok(Options { insecure, authority: authority.clone(), credentials })
+    });
+    let options = options.collect::<Result<Vec<_>>>()?;
     let (host, base) = in_namespace(globals, word("userns"))?;
     let store = Store::open(&host.dirs);
     let platform: Option<Platform> = word("platform").map(str::parse).transpose()?;
     let tag = word("tag").map(Reference::parse).transpose()?;
-    let images = matches.get_many::<String>("image").into_iter().flatten();
     // All words are understood before the first image is fetched.
-    let wanted = images.map(|text| understand(&store, text, platform.as_ref(), tag.as_ref()));
+    let wanted = images.iter().map(|text| understand(&store, text, platform.as_ref(), tag.as_ref()));
     let wanted = wanted.collect::<Result<Vec<_>>>()?;
     let progress = Report::stderr(matches.get_flag("quiet"));
-    for one in &wanted {
-        let source = open(&one.location)?;
+    for (one, options) in wanted.iter().zip(&options) {
+        let source = open(&one.location, options)?;
         let what = Pull {
             name: one.name.as_ref(),
             platform: &one.platform,
@@ -85,8 +116,9 @@ fn understand(store: &Store, text: &str, platform: Option<&Platform>, tag: Optio
     Ok(Wanted { location, name: tag.cloned().or(own), platform: ending.unwrap_or_else(Platform::host), strict })
 }
 
-fn open(location: &Location) -> Result<Box<dyn Source>> {
+fn open(location: &Location, options: &Options) -> Result<Box<dyn Source>> {
     match location {
+        Location::Registry(reference) => Ok(Box::new(Registry::open(reference.clone(), options)?)),
         Location::OciDirectory(path, name) => Ok(Box::new(Layout::open(path, name.as_deref())?)),
         other => Err(Error::new(&image::IMAGE_NOT_FOUND, format!("fetch {other:?}"))),
     }

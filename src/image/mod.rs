@@ -23,6 +23,7 @@ mod pax;
 pub mod platform;
 mod pull;
 pub mod reference;
+pub mod registry;
 mod remove;
 mod sparse;
 mod staging;

@@ -63,6 +63,26 @@ entries! {
     MOUNT_IMAGE = 317, exit 125, "cannot mount the image here",
         why "Only in a mount namespace of their own can users mount anything; what is mounted there nobody else sees.",
         fix "Start a shell in one, and mount there: rl unshare -m";
+    /// The registry does not answer, or not as one.
+    REGISTRY = 320, exit 125, "cannot use the registry",
+        why "The registry's host can't be reached, its certificate is not trusted, it is out of order, or something else than a registry answers there.",
+        fix "Check the name and the network: curl -v https://REGISTRY/v2/. For a registry without TLS: --tls-verify=false.";
+    /// The registry refuses.
+    DENIED = 321, exit 125, "the registry refuses",
+        why "The image is private, or does not exist: many registries give the same answer to both.",
+        fix "Check the name, and log in if you have an account there.";
+    /// The registry has no such image.
+    NOT_IN_REGISTRY = 322, exit 125, "the registry has no such image",
+        why "The repository or the tag does not exist there.",
+        fix "Check the spelling of the name and the tag.";
+    /// From https to http.
+    INSECURE_REDIRECT = 323, exit 125, "the registry leads away from https",
+        why "A redirection from https to http would let anybody on the way change or read what is transferred.",
+        fix "Tell whoever runs the registry.";
+    /// A file of logins, or a credential helper.
+    CREDENTIALS = 324, exit 125, "cannot read your logins",
+        why "A file of logins (auth.json, config.json) is damaged, or a credential helper that it names is missing or fails.",
+        fix "Repair the file that is named, or set REGISTRY_AUTH_FILE to another one.";
     /// A tree could not be deleted.
     REMOVE = 310, exit 125, "cannot delete a directory tree",
         why "A file below it is a mount point of another process, immutable, or on a file system that is read-only.",
