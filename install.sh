@@ -458,7 +458,7 @@ run_tests() {
 		# shellcheck disable=SC2046 # A list of names.
 		system_install $(packages) $(build_packages)
 		[ "$distribution" != debian ] || system_install mmdebstrap tmux attr libcap2-bin shellcheck strace procps \
-			util-linux iproute2 git xz-utils zstd
+			util-linux iproute2 git xz-utils zstd umoci skopeo buildah podman crun docker-registry apache2-utils openssl
 	fi
 	need_cargo
 	need_linker

@@ -45,7 +45,7 @@ mod everywhere {
         // What repairing one thing has made garbage goes with the next.
         check(&rl, &["--repair"], 0);
         clean(&rl);
-        let names = rl.run(&["images", "--format", "json"]).success().stdout;
+        let names = rl.run(&["images", "--format", "{{.Repository}}:{{.Tag}}"]).success().stdout;
         for name in ["first", "second"] {
             assert_eq!(names.contains(&format!("{name}:latest")), rest.contains(&name), "{name}: {names}");
         }

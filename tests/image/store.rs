@@ -21,12 +21,15 @@ mod everywhere {
     }
 
     fn images(rl: &Rl) -> Vec<(Option<String>, String)> {
-        let out = rl.run(&["images", "--format", "json"]).success();
-        let all: Vec<serde_json::Value> = serde_json::from_str(&out.stdout).expect("JSON");
-        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-        all.iter()
-            .map(|image| (text(&image["name"]), format!("sha256:{}", image["id"].as_str().expect("an id"))))
-            .collect()
+        let out = rl.run(&["images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]).success();
+        let name = |name: &str| (name != "<none>:<none>").then(|| name.to_owned());
+        let mut all: Vec<_> = (out.stdout.lines())
+            .map(|line| line.split_once(' ').expect("a name and an id"))
+            .map(|(repository, id)| (name(repository), id.to_owned()))
+            .collect();
+        // They come newest first, and within a second in no order to rely on.
+        all.sort();
+        all
     }
 
     #[test]
