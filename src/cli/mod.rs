@@ -8,6 +8,7 @@ pub mod format;
 pub mod images;
 pub mod import;
 pub mod info;
+pub mod load;
 pub mod mount;
 pub mod progress;
 pub mod pull;
@@ -55,6 +56,7 @@ pub static VERBS: &[Verb] = &[
     run::VERB,
     pull::VERB,
     import::VERB,
+    load::VERB,
     images::VERB,
     tag::VERB,
     rmi::VERB,
@@ -82,6 +84,7 @@ pub static GROUPS: &[Group] = &[
             ("ls", images::VERB),
             ("pull", pull::VERB),
             ("import", import::VERB),
+            ("load", load::VERB),
             ("tag", tag::VERB),
             ("rm", rmi::VERB),
             ("mount", mount::MOUNT),

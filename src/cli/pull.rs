@@ -5,12 +5,12 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::import::remarks;
 use super::progress::Report;
 use super::{Globals, Verb, in_namespace};
-use crate::error::{Error, Result, catalog::image};
+use crate::error::Result;
 use crate::host::credentials;
-use crate::image::layout::Layout;
+use crate::image::exchange::{self, Found};
 use crate::image::registry::{Options, Registry};
-use crate::image::transport::{Location, Source};
-use crate::image::{Platform, Pull, Reference, Store, pull};
+use crate::image::transport::Location;
+use crate::image::{Platform, Pull, Pulled, Reference, Store, pull};
 
 /// The verb.
 pub const VERB: Verb = Verb { name: "pull", about: "Get images", command, run };
@@ -80,20 +80,31 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let wanted = wanted.collect::<Result<Vec<_>>>()?;
     let progress = Report::stderr(matches.get_flag("quiet"));
     for (one, options) in wanted.iter().zip(&options) {
-        let source = open(&one.location, options)?;
-        let what = Pull {
-            name: one.name.as_ref(),
-            platform: &one.platform,
-            strict: one.strict,
-            squash: base.uid.total() == 1,
-        };
-        let pulled = pull(&store, source.as_ref(), &what, &progress)?;
+        let found = open(&store, one, options)?;
+        let squash = base.uid.total() == 1;
+        let pulled = take_in(&store, &found, &one.platform, (one.strict, squash), &progress)?;
         if !matches.get_flag("quiet") {
             remarks(&pulled.summary);
         }
         println!("{}", pulled.id);
     }
     Ok(0)
+}
+
+/// Puts an image into the store with all names that it has. `strict`: its platform was asked for; `squash`: there is one id.
+pub(super) fn take_in(
+    store: &Store,
+    found: &Found,
+    platform: &Platform,
+    (strict, squash): (bool, bool),
+    progress: &Report,
+) -> Result<Pulled> {
+    let name = found.names.first();
+    let pulled = pull(store, found.source.as_ref(), &Pull { name, platform, strict, squash }, progress)?;
+    for other in found.names.iter().skip(1) {
+        store.tag(&pulled.id, None, other)?;
+    }
+    Ok(pulled)
 }
 
 fn understand(store: &Store, text: &str, platform: Option<&Platform>, tag: Option<&Reference>) -> Result<Wanted> {
@@ -116,10 +127,15 @@ fn understand(store: &Store, text: &str, platform: Option<&Platform>, tag: Optio
     Ok(Wanted { location, name: tag.cloned().or(own), platform: ending.unwrap_or_else(Platform::host), strict })
 }
 
-fn open(location: &Location, options: &Options) -> Result<Box<dyn Source>> {
-    match location {
-        Location::Registry(reference) => Ok(Box::new(Registry::open(reference.clone(), options)?)),
-        Location::OciDirectory(path, name) => Ok(Box::new(Layout::open(path, name.as_deref())?)),
-        other => Err(Error::new(&image::IMAGE_NOT_FOUND, format!("fetch {other:?}"))),
+fn open(store: &Store, wanted: &Wanted, options: &Options) -> Result<Found> {
+    match &wanted.location {
+        Location::Registry(reference) => {
+            let names = vec![wanted.name.clone().unwrap_or_else(|| reference.clone())];
+            Ok(Found { names, source: Box::new(Registry::open(reference.clone(), options)?) })
+        }
+        location => {
+            let found = exchange::open(store, location)?;
+            Ok(Found { names: wanted.name.clone().map_or(found.names, |name| vec![name]), ..found })
+        }
     }
 }

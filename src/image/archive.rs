@@ -106,6 +106,11 @@ impl<R: Read> Archive<R> {
         Self { input, left: 0, padding: 0, whole }
     }
 
+    /// Where it is read from; after [`Archive::next`] the entry's data comes next.
+    pub(super) fn input(&self) -> &R {
+        &self.input
+    }
+
     /// The next entry; `None` at the end, which has been checked to be one.
     pub(super) fn next(&mut self) -> io::Result<Option<Entry>> {
         self.skip_data()?;

@@ -31,6 +31,8 @@ pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// The same, docker's.
 pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 
+/// A layer.
+pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// A layer, compressed.
 pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// A layer, compressed.
@@ -153,6 +155,20 @@ pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Parsed> {
         return Err(bad(format!("a layer is {}, which is none of a container image", layer.media_type)));
     }
     Ok(Parsed::Manifest(Manifest { digest: Digest::of(bytes), bytes: bytes.to_vec(), media_type, config, layers }))
+}
+
+/// The manifest of an image that has none yet: one that was imported, or came from a docker archive.
+///
+/// # Errors
+/// `RL0312` for what could not be read back.
+pub fn compose(config: Descriptor, layers: Vec<Descriptor>) -> Result<Manifest> {
+    let document = serde_json::json!({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers,
+    });
+    match parse(document.to_string().as_bytes(), Some(OCI_MANIFEST))? {
+        Parsed::Manifest(manifest) => Ok(manifest),
+        Parsed::Index(_) => Err(bad("it is an index")),
+    }
 }
 
 /// A registry that answers with a page for people is the common case (a proxy's login, a wrong port).

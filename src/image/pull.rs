@@ -176,9 +176,14 @@ impl<'a> Layers<'a> {
         let names = [Some(plain.clone()).filter(|_| !below_is_roots), self.squash.then(|| plain + ROOTS)];
         for dir in names.into_iter().flatten() {
             let Some((hold, about)) = self.store.hold_layer(&dir)? else { continue };
+            // The same files may have come in another compression; without any archive of them, they come again.
+            let mut archives = [&self.blobs[index], &about.blob].into_iter();
+            let archive =
+                archives.find_map(|blob| self.store.blobs().open(blob).map(|file| file.map(|_| blob)).transpose());
+            let Some(blob) = archive.transpose()?.cloned() else { continue };
             self.lower = self.lower.with(open(&self.store.layer(&dir).join("diff"))?);
             self.holds.push(hold);
-            let (diff_id, blob) = (self.diff_ids[index].clone(), self.blobs[index].clone());
+            let diff_id = self.diff_ids[index].clone();
             self.entries.push(Layer { dir, diff_id, blob, size: about.size, opaque: about.opaque });
             return Ok(true);
         }

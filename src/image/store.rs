@@ -23,6 +23,7 @@ pub(super) use self::change::Made;
 pub use self::change::Removed;
 use super::blobs::Blobs;
 use super::document::{Document, Layer};
+use super::manifest::Descriptor;
 use super::platform::Platform;
 use super::reference::{Reference, near};
 use crate::error::{Context, Error, Result, catalog::image};
@@ -80,11 +81,14 @@ pub(super) struct About {
     pub(super) diff_id: super::digest::Digest,
     pub(super) size: u64,
     pub(super) opaque: bool,
+    /// What it was unpacked from. Another image may have the same files in another compression.
+    pub(super) blob: Descriptor,
 }
 
 impl About {
     pub(super) fn of(layer: &Layer) -> Self {
-        Self { diff_id: layer.diff_id.clone(), size: layer.size, opaque: layer.opaque }
+        let Layer { diff_id, size, opaque, blob, .. } = layer.clone();
+        Self { diff_id, size, opaque, blob }
     }
 
     /// Beside the layer's tree, before it gets its place.

@@ -117,61 +117,75 @@ fn a_label_cannot_steer_the_terminal_but_a_pipe_gets_it_as_it_is() {
     assert!(!shown.contains('\x1b') && !shown.contains('\u{202e}'), "{shown:?}");
 }
 
-/// Podman's answer; none where there is no podman.
-fn podman(format: &str) -> Option<(bool, String)> {
-    let home = tempfile::tempdir().expect("a home");
-    let mut command = std::process::Command::new("podman");
-    command.args(["version", "--format", format]).env("HOME", home.path()).env("XDG_RUNTIME_DIR", home.path());
-    let output = command.output().ok()?;
-    Some((output.status.success(), String::from_utf8(output.stdout).expect("UTF-8")))
-}
+/// Podman itself does not run as root of a namespace with one id, and once is enough.
+mod as_user {
+    use super::*;
 
-#[test]
-fn templates_mean_what_they_mean_to_podman() {
-    let Some((true, text)) = podman("json") else {
-        missing("a podman that works");
-        return;
-    };
-    let row: Value = serde_json::from_str(&text).expect("JSON");
-    for template in [
-        "{{.Client.Version}}",
-        "{{ .Client.Os }}/{{- .Client.OsArch }}",
-        "{{json .Client.GoVersion}}",
-        "{{.Client.Version | printf \"%10s|%-10s|%q\" \"a\" \"b\"}}",
-        "{{printf \"%d %x %05d %v %t\" .Client.Built 255 7 .Client.Built true}}",
-        "{{len .Client.Version}} {{index .Client.Version 0}} {{slice .Client.Version 1 3}}",
-        "{{if eq .Client.Os \"linux\"}}yes{{else}}no{{end}}",
-        "{{if ne .Client.Os \"linux\"}}a{{else if gt 1 2}}b{{else}}c{{end}}",
-        "{{with .Client}}{{.Os}}{{$.Client.Os}}{{end}}{{with \"\"}}x{{else}}empty{{end}}",
-        "{{$x := .Client.Os}}{{$x}}{{$x = \"other\"}}{{$x}}",
-        "{{range $i, $part := split .Client.Version \".\"}}{{$i}}={{$part}};{{end}}",
-        "{{range split \"\" \",\"}}<{{.}}>{{else}}none{{end}}",
-        "{{join (split \"a,b,c\" \",\") \"-\"}} {{split \"a,b\" \",\"}}",
-        "{{upper .Client.Os}} {{lower \"ABC\"}} {{title \"a first word\"}}",
-        "{{pad \"x\" 2 3}}| {{truncate \"abcdef\" 3}} {{truncate \"ab\" 3}}",
-        "{{and 1 0}} {{or 0 \"x\"}} {{not true}} {{lt 1 2}} {{le 2 2}} {{ge 1 2}} {{eq 1 2 1}}",
-        "a {{- /* nothing */ -}} b {{- \" c \" -}} d",
-        "{{println 1 \"a\" true}}{{print 1 2 \"a\" \"b\"}}",
-        "{{`raw`}} {{\"esc \\\"quoted\\\"\"}} {{'a'}} {{1.5}} {{1e3}} {{0x1f}}",
-        "{{printf \"%v %s %q\" true \"ä\" 'x'}} {{html \"<a>\"}} {{urlquery \"a b&\"}} {{js \"'\"}}",
-        "{{define \"t\"}}[{{.}}]{{end}}{{template \"t\" .Client.Os}}",
-        "{{printf \"%6.2f|%e|%g\" 3.14159 1234.5 1e21}} {{printf \"%!\"}} {{printf \"%d\" \"x\"}}",
-    ] {
-        let Some((true, expected)) = podman(template) else { panic!("podman refuses {template}") };
-        let mut shown = Vec::new();
-        let format = Format::parse(Some(template), &[]).unwrap_or_else(|error| panic!("{template}: {error}"));
-        format.print(std::slice::from_ref(&row), &mut shown).unwrap_or_else(|error| panic!("{template}: {error}"));
-        assert_eq!(
-            String::from_utf8_lossy(&shown).trim_end_matches('\n'),
-            expected.trim_end_matches('\n'),
-            "{template}"
-        );
+    /// Podman's answer; none where there is no podman.
+    fn podman(format: &str) -> Option<(bool, String)> {
+        let home = tempfile::tempdir().expect("a home");
+        let mut command = std::process::Command::new("podman");
+        command.args(["version", "--format", format]).env("HOME", home.path()).env("XDG_RUNTIME_DIR", home.path());
+        let output = command.output().ok()?;
+        Some((output.status.success(), String::from_utf8(output.stdout).expect("UTF-8")))
     }
-    for bad in
-        ["{{.Client.Nothing}}", "{{", "{{end}}", "{{if 1}}", "{{nothing 1}}", "{{.Client.Os.Deeper}}", "{{index 1 1}}"]
-    {
-        assert!(podman(bad).is_some_and(|(worked, _)| !worked), "podman takes {bad}");
-        let result = Format::parse(Some(bad), &[]);
-        assert!(result.and_then(|format| format.print(std::slice::from_ref(&row), &mut Vec::new())).is_err(), "{bad}");
+
+    #[test]
+    fn templates_mean_what_they_mean_to_podman() {
+        let Some((true, text)) = podman("json") else {
+            missing("a podman that works");
+            return;
+        };
+        let row: Value = serde_json::from_str(&text).expect("JSON");
+        for template in [
+            "{{.Client.Version}}",
+            "{{ .Client.Os }}/{{- .Client.OsArch }}",
+            "{{json .Client.GoVersion}}",
+            "{{.Client.Version | printf \"%10s|%-10s|%q\" \"a\" \"b\"}}",
+            "{{printf \"%d %x %05d %v %t\" .Client.Built 255 7 .Client.Built true}}",
+            "{{len .Client.Version}} {{index .Client.Version 0}} {{slice .Client.Version 1 3}}",
+            "{{if eq .Client.Os \"linux\"}}yes{{else}}no{{end}}",
+            "{{if ne .Client.Os \"linux\"}}a{{else if gt 1 2}}b{{else}}c{{end}}",
+            "{{with .Client}}{{.Os}}{{$.Client.Os}}{{end}}{{with \"\"}}x{{else}}empty{{end}}",
+            "{{$x := .Client.Os}}{{$x}}{{$x = \"other\"}}{{$x}}",
+            "{{range $i, $part := split .Client.Version \".\"}}{{$i}}={{$part}};{{end}}",
+            "{{range split \"\" \",\"}}<{{.}}>{{else}}none{{end}}",
+            "{{join (split \"a,b,c\" \",\") \"-\"}} {{split \"a,b\" \",\"}}",
+            "{{upper .Client.Os}} {{lower \"ABC\"}} {{title \"a first word\"}}",
+            "{{pad \"x\" 2 3}}| {{truncate \"abcdef\" 3}} {{truncate \"ab\" 3}}",
+            "{{and 1 0}} {{or 0 \"x\"}} {{not true}} {{lt 1 2}} {{le 2 2}} {{ge 1 2}} {{eq 1 2 1}}",
+            "a {{- /* nothing */ -}} b {{- \" c \" -}} d",
+            "{{println 1 \"a\" true}}{{print 1 2 \"a\" \"b\"}}",
+            "{{`raw`}} {{\"esc \\\"quoted\\\"\"}} {{'a'}} {{1.5}} {{1e3}} {{0x1f}}",
+            "{{printf \"%v %s %q\" true \"ä\" 'x'}} {{html \"<a>\"}} {{urlquery \"a b&\"}} {{js \"'\"}}",
+            "{{define \"t\"}}[{{.}}]{{end}}{{template \"t\" .Client.Os}}",
+            "{{printf \"%6.2f|%e|%g\" 3.14159 1234.5 1e21}} {{printf \"%!\"}} {{printf \"%d\" \"x\"}}",
+        ] {
+            let Some((true, expected)) = podman(template) else { panic!("podman refuses {template}") };
+            let mut shown = Vec::new();
+            let format = Format::parse(Some(template), &[]).unwrap_or_else(|error| panic!("{template}: {error}"));
+            format.print(std::slice::from_ref(&row), &mut shown).unwrap_or_else(|error| panic!("{template}: {error}"));
+            assert_eq!(
+                String::from_utf8_lossy(&shown).trim_end_matches('\n'),
+                expected.trim_end_matches('\n'),
+                "{template}"
+            );
+        }
+        for bad in [
+            "{{.Client.Nothing}}",
+            "{{",
+            "{{end}}",
+            "{{if 1}}",
+            "{{nothing 1}}",
+            "{{.Client.Os.Deeper}}",
+            "{{index 1 1}}",
+        ] {
+            assert!(podman(bad).is_some_and(|(worked, _)| !worked), "podman takes {bad}");
+            let result = Format::parse(Some(bad), &[]);
+            assert!(
+                result.and_then(|format| format.print(std::slice::from_ref(&row), &mut Vec::new())).is_err(),
+                "{bad}"
+            );
+        }
     }
 }

@@ -154,7 +154,10 @@ mod everywhere {
              sh -c 'echo x > /made; cat /made; stat -f -c %T / 2>/dev/null; ls /bin/busybox'",
             binary().display()
         );
-        let out = Rl::new().shell(&script).success();
+        let rl = Rl::new();
+        // The holder first: strace would wait for it, and newuidmap has no rights under ptrace.
+        rl.run(&["run", "--rm", "busybox", "true"]).success();
+        let out = rl.shell(&script).success();
         assert!(out.stdout.starts_with("x\n") && out.stdout.ends_with("/bin/busybox\n"), "{}", out.stdout);
     }
 
@@ -178,7 +181,7 @@ mod everywhere {
     #[test]
     fn where_the_kernel_refuses_overlays_another_driver_is_found_and_remembered() {
         let rl = Rl::new();
-        // The holder first: under ptrace newuidmap has no rights.
+        // The holder first, as above.
         rl.run(&["run", "--rm", "busybox", "true"]).success();
         // Every process's first file system is refused: the overlay of the run, that of the probe, and then, of the second
         // attempt, one that must be there.
