@@ -11,6 +11,7 @@ use oci_spec::image::Config;
 use self::change::changed;
 use super::{Globals, Verb, in_namespace};
 use crate::error::{Context, Result, catalog::command_line};
+use crate::host::config;
 use crate::image::{self, Import, Platform, Reference, Store, Summary};
 
 /// The verb.
@@ -55,7 +56,7 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let platform = word("platform").map(str::parse).transpose()?.unwrap_or_else(Platform::host);
     let options =
         Import { name, platform, config, message: word("message").map(str::to_owned), squash: base.uid.total() == 1 };
-    let (id, summary) = image::import(&Store::open(&host.dirs), input, &options)?;
+    let (id, summary) = image::import(&Store::open(&host.dirs).with(config::Config::read()?.limits), input, &options)?;
     if !matches.get_flag("quiet") {
         remarks(&summary);
     }

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::import::remarks;
-use super::progress::Report;
+use super::progress::{Report, Way};
 use super::pull::take_in;
 use super::{Globals, Verb, in_namespace};
 use crate::error::{Error, Result, catalog::command_line};
+use crate::host::config::Config;
 use crate::image::{Platform, Store, exchange};
 
 /// The verb.
@@ -48,12 +49,12 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     }
     let platform: Option<Platform> = matches.get_one::<String>("platform").map(|text| text.parse()).transpose()?;
     let (host, base) = in_namespace(globals, matches.get_one::<String>("userns").map(String::as_str))?;
-    let store = Store::open(&host.dirs);
+    let store = Store::open(&host.dirs).with(Config::read()?.limits);
     let squash = base.uid.total() == 1;
     let quiet = matches.get_flag("quiet");
     let host = Platform::host();
     for found in exchange::open_all(&store, &input)? {
-        let progress = Report::stderr(quiet);
+        let progress = Report::stderr(quiet, Way::Through);
         let chosen = platform.as_ref().unwrap_or(&host);
         let pulled = take_in(&store, &found, chosen, (platform.is_some(), squash), &progress)?;
         if !quiet {

@@ -12,8 +12,11 @@ pub mod load;
 pub mod mount;
 pub mod progress;
 pub mod pull;
+pub mod push;
+mod registry;
 pub mod rmi;
 pub mod run;
+pub mod save;
 pub mod system;
 pub mod tag;
 pub mod unshare;
@@ -55,8 +58,10 @@ pub struct Verb {
 pub static VERBS: &[Verb] = &[
     run::VERB,
     pull::VERB,
+    push::VERB,
     import::VERB,
     load::VERB,
+    save::VERB,
     images::VERB,
     tag::VERB,
     rmi::VERB,
@@ -83,8 +88,10 @@ pub static GROUPS: &[Group] = &[
         verbs: &[
             ("ls", images::VERB),
             ("pull", pull::VERB),
+            ("push", push::VERB),
             ("import", import::VERB),
             ("load", load::VERB),
+            ("save", save::VERB),
             ("tag", tag::VERB),
             ("rm", rmi::VERB),
             ("mount", mount::MOUNT),
@@ -159,10 +166,16 @@ fn in_group(group: &Group, globals: &Globals, words: &[OsString]) -> Result<u8> 
 /// Joins the caller's mapped namespace, for verbs that handle files of subordinate ids.
 fn in_namespace(globals: &Globals, userns: Option<&str>) -> Result<(Host, Base)> {
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
+    let base = enter(&host, userns)?;
+    Ok((host, base))
+}
+
+/// The same, where something is to be done as the caller before.
+fn enter(host: &Host, userns: Option<&str>) -> Result<Base> {
     let mode = userns.map_or(Ok(UserNs::Default), ids::parse_userns)?;
-    let entered = base::enter(&host, &mode)?;
+    let entered = base::enter(host, &mode)?;
     warn_fallback(entered.fallback.as_ref());
-    Ok((host, entered.base))
+    Ok(entered.base)
 }
 
 /// The one warning of a run that has to do with a single id.

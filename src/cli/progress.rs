@@ -19,8 +19,29 @@ const DRAWN: u8 = 10;
 const BAR: &str = "{prefix} {msg:<12} [{bar:30}] {decimal_bytes:>9}/{decimal_total_bytes:<9} {decimal_bytes_per_sec}";
 const STATE: &str = "{prefix} {msg}";
 
+/// Which way blobs go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// From a registry.
+    In,
+    /// To a registry.
+    Out,
+    /// From or to a file.
+    Through,
+}
+
+impl Way {
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::In => ("downloading", "downloaded"),
+            Self::Out => ("uploading", "uploaded"),
+            Self::Through => ("copying", "copied"),
+        }
+    }
+}
+
 /// One transfer's.
-pub struct Report(Kind);
+pub struct Report(Kind, Way);
 
 enum Kind {
     Quiet,
@@ -30,16 +51,16 @@ enum Kind {
 
 impl Report {
     /// For standard error as it is; `quiet` is `-q`.
-    pub fn stderr(quiet: bool) -> Self {
+    pub fn stderr(quiet: bool, way: Way) -> Self {
         match quiet {
-            true => Self(Kind::Quiet),
-            false if std::io::stderr().is_terminal() => Self(Kind::Bars(Bars::new())),
-            false => Self::plain(Box::new(Screen::stderr())),
+            true => Self(Kind::Quiet, way),
+            false if std::io::stderr().is_terminal() => Self(Kind::Bars(Bars::new()), way),
+            false => Self::plain(Box::new(Screen::stderr()), way),
         }
     }
 
-    fn plain(out: Box<dyn Write + Send>) -> Self {
-        Self(Kind::Plain(Mutex::new(Plain { out, said: HashMap::new() })))
+    fn plain(out: Box<dyn Write + Send>, way: Way) -> Self {
+        Self(Kind::Plain(Mutex::new(Plain { out, said: HashMap::new() })), way)
     }
 }
 
@@ -48,10 +69,14 @@ impl Progress for Report {
         match &self.0 {
             Kind::Quiet => {}
             Kind::Plain(plain) if done >= descriptor.size => {
-                lock(plain).say(descriptor, Said::There, &format!("downloaded {}", human_size(descriptor.size)));
+                lock(plain).say(
+                    descriptor,
+                    Said::There,
+                    &format!("{} {}", self.1.words().1, human_size(descriptor.size)),
+                );
             }
             Kind::Plain(_) => {}
-            Kind::Bars(bars) => bars.blob(descriptor, done),
+            Kind::Bars(bars) => bars.blob(descriptor, done, self.1.words()),
         }
     }
 
@@ -121,20 +146,20 @@ impl Bars {
         each.entry(descriptor.digest.clone()).or_insert_with(make).clone()
     }
 
-    fn blob(&self, descriptor: &Descriptor, done: u64) {
+    fn blob(&self, descriptor: &Descriptor, done: u64, (going, there): (&'static str, &'static str)) {
         let bar = self.bar(descriptor, BAR);
         if bar.is_finished() {
             return;
         }
         if bar.message().is_empty() {
-            bar.set_message("downloading");
+            bar.set_message(going);
             // What an earlier command has left there says nothing about the rate of this one.
             bar.set_position(done);
             bar.reset_eta();
         }
         bar.set_position(done);
         if done >= descriptor.size {
-            bar.set_message("downloaded");
+            bar.set_message(there);
         }
     }
 
@@ -218,7 +243,7 @@ mod tests {
             (0, vec![Blob(0)], "ca978112ca1b: downloaded 0B\n"),
         ] {
             let (out, blob) = (Shared::default(), descriptor("a", size));
-            let report = Report::plain(Box::new(out.clone()));
+            let report = Report::plain(Box::new(out.clone()), Way::In);
             for call in calls {
                 match call {
                     Blob(done) => report.blob(&blob, done),
@@ -233,7 +258,7 @@ mod tests {
     #[test]
     fn lines_of_many_threads_are_whole() {
         let out = Shared::default();
-        let report = Report::plain(Box::new(out.clone()));
+        let report = Report::plain(Box::new(out.clone()), Way::In);
         std::thread::scope(|scope| {
             for thread in 0..8 {
                 let report = &report;
@@ -260,12 +285,12 @@ mod tests {
     fn a_bar_ends_done_whatever_comes_behind() {
         let bars = Bars { all: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()), ..Bars::new() };
         let blob = descriptor("a", 100);
-        bars.blob(&blob, 40);
+        bars.blob(&blob, 40, Way::In.words());
         assert_eq!((bars.bar(&blob, BAR).position(), bars.bar(&blob, BAR).message()), (40, "downloading".into()));
-        bars.blob(&blob, 100);
+        bars.blob(&blob, 100, Way::In.words());
         bars.state(&blob, "unpacking", false);
         bars.state(&blob, "done", true);
-        bars.blob(&blob, 100);
+        bars.blob(&blob, 100, Way::In.words());
         let bar = bars.bar(&blob, BAR);
         assert!(bar.is_finished());
         assert_eq!(bar.message(), "done");

@@ -4,7 +4,7 @@
 //! the process enters its namespace, because a helper asks the session's key ring, which knows the caller by uid.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use base64::Engine;
@@ -29,12 +29,12 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// The login at `registry`, if there is one. The first file that knows the registry counts.
+/// The login at `registry`, if there is one. The first file that knows the registry counts; with `authfile` that file alone.
 ///
 /// # Errors
 /// `RL0324` for a file that is there and can't be understood, or a helper that fails.
-pub fn of(registry: &str) -> Result<Option<Credentials>> {
-    for file in files() {
+pub fn of(registry: &str, authfile: Option<&Path>) -> Result<Option<Credentials>> {
+    for file in authfile.map_or_else(files, |file| vec![file.to_owned()]) {
         let text = match std::fs::read(&file) {
             Ok(text) => text,
             Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {

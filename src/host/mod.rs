@@ -5,6 +5,7 @@
 //! root of the machine are different callers.
 
 mod caller;
+pub mod config;
 pub mod credentials;
 mod dirs;
 pub mod kernel;

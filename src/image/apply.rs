@@ -37,6 +37,7 @@ use super::tree::Tree;
 use super::trouble::{Trouble, call, explain, refused};
 use super::whiteout::{Meaning, is_whiteout, make_opaque, make_whiteout, meaning};
 use crate::error::{Error, Result, catalog::image};
+use crate::host::config::Limits;
 
 /// Entries of one layer. The largest images that people have made have about two million.
 const MOST_ENTRIES: u64 = 10_000_000;
@@ -90,6 +91,7 @@ pub(super) struct Applier {
     squash: bool,
     /// Whiteouts mean something.
     layer: bool,
+    most_entries: u64,
     summary: Summary,
     times: Vec<(PathBuf, (i64, u32))>,
     times_cost: usize,
@@ -98,7 +100,7 @@ pub(super) struct Applier {
 
 impl Applier {
     /// `squash`: only one id is mapped, so everything belongs to root.
-    pub(super) fn new(root: OwnedFd, style: Style, squash: bool) -> Self {
+    pub(super) fn new(root: OwnedFd, style: Style, squash: bool, limits: Limits) -> Self {
         let (layer, lower) = match style {
             Style::Flat => (false, Lower::default()),
             Style::Layer(lower) => (true, lower),
@@ -107,6 +109,7 @@ impl Applier {
             tree: Tree::new(root, lower),
             squash,
             layer,
+            most_entries: limits.layer_entries.unwrap_or(MOST_ENTRIES),
             summary: Summary::default(),
             times: Vec::new(),
             times_cost: 0,
@@ -124,11 +127,9 @@ impl Applier {
                 Err(error) => return Err(Error::new(&image::BAD_ARCHIVE, "read the archive").because(error)),
             };
             self.summary.entries += 1;
-            if self.summary.entries > MOST_ENTRIES {
-                return Err(Error::new(
-                    &image::BAD_ARCHIVE,
-                    format!("the archive has more than {MOST_ENTRIES} entries"),
-                ));
+            if self.summary.entries > self.most_entries {
+                let what = format!("the archive has more than {} entries", self.most_entries);
+                return Err(Error::new(&image::BAD_ARCHIVE, what).fix("See layer_entries in docs/config.md."));
             }
             self.entry(&entry, &mut archive).map_err(|trouble| explain(trouble, &entry))?;
             if self.layer {

@@ -43,7 +43,7 @@ pub fn import(store: &Store, input: impl Read + Send + 'static, options: &Import
     let staging = store.stage()?;
     let (layer, kept) = (staging.dir.join("layer"), staging.dir.join("blob"));
     let blob = File::create_new(&kept).context(&image::STORE, || format!("make {}", kept.display()))?;
-    let (finished, summary) = unpack(input, &layer, Style::Flat, options.squash, Some(blob))?;
+    let (finished, summary) = unpack(input, &layer, Style::Flat, (options.squash, store.limits()), Some(blob))?;
     if summary.entries == 0 {
         return Err(Error::new(&image::BAD_ARCHIVE, "the archive is empty"));
     }

@@ -242,7 +242,8 @@ impl<'a> Layers<'a> {
         progress.unpacked(blob, false);
         let made = self.staging.dir.join(index.to_string());
         let style = Style::Layer(self.lower.clone());
-        let unpacked = unpack(Follower::new(Arc::clone(growth)), &made, style, self.squash, None);
+        let unpacked =
+            unpack(Follower::new(Arc::clone(growth)), &made, style, (self.squash, self.store.limits()), None);
         let (finished, summary) = unpacked.map_err(|error| error.within(&format!("the layer {}", blob.digest)))?;
         let diff_id = &self.diff_ids[index];
         if finished.diff_id != *diff_id {

@@ -101,6 +101,11 @@ impl Reference {
         }
     }
 
+    /// With the registry and the tag, whatever they are: `docker.io/library/busybox:latest`.
+    pub fn canonical(&self) -> String {
+        format!("{}/{}:{}", self.registry, self.repository, self.tag)
+    }
+
     /// The same repository under another registry and path, for mirrors.
     ///
     /// # Errors

@@ -6,6 +6,8 @@
 
 mod auth;
 mod http;
+mod mirrors;
+mod push;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +18,8 @@ use reqwest::{Method, Url};
 use tokio::runtime::Runtime;
 
 use self::http::{Answer, Http, STALL};
+pub use self::mirrors::Mirrors;
+pub use self::push::Push;
 use super::digest::Digest;
 use super::manifest::{ACCEPTED, Descriptor, MOST_DOCUMENT_BYTES, Parsed, parse};
 use super::reference::Reference;
@@ -31,8 +35,8 @@ const ATTEMPTS: u32 = 6;
 pub struct Options {
     /// `--tls-verify=false`: plain http and any certificate will do.
     pub insecure: bool,
-    /// A certificate authority beside the system's.
-    pub authority: Option<PathBuf>,
+    /// Certificate authorities beside the system's.
+    pub authorities: Vec<PathBuf>,
     /// Who one is there.
     pub credentials: Option<Credentials>,
 }
@@ -73,18 +77,22 @@ impl Registry {
         headers.insert(ACCEPT, value(accept)?);
         let answer = self.get(rest, headers).await?;
         if answer.status != StatusCode::OK {
-            return Err(self.refusal(answer).await);
+            return Err(self.refusal(answer, &self.getting()).await);
         }
         let content_type = answer.header(CONTENT_TYPE.as_str()).map(str::to_owned);
         Ok((answer.whole(MOST_DOCUMENT_BYTES).await?, content_type))
     }
 
+    fn getting(&self) -> String {
+        format!("get {} from {}", self.reference, self.reference.registry())
+    }
+
     /// What an answer other than the one that was hoped for means.
-    async fn refusal(&self, answer: Answer) -> Error {
-        let (status, named) = (answer.status, self.reference.to_string());
+    async fn refusal(&self, answer: Answer, doing: &str) -> Error {
+        let status = answer.status;
         let said = answer.said().await;
         let error = |entry, why: &str| {
-            let error = Error::new(entry, format!("get {named} from {}", self.reference.registry()));
+            let error = Error::new(entry, doing.to_owned());
             error.because(if said.is_empty() { why.to_owned() } else { format!("{why}: {said}") })
         };
         match status {
@@ -93,7 +101,7 @@ impl Registry {
                 let who =
                     if self.http.has_credentials() { "as the user that you logged in as" } else { "without a login" };
                 error(&image::DENIED, &format!("it is denied {who} ({})", status.as_u16()))
-                    .fix(format!("Log in, or as another user: podman login {}", self.reference.registry()))
+                    .fix(format!("Log in, or as another user: rl login {}", self.reference.registry()))
             }
             other => error(&image::REGISTRY, &format!("it answered {}", other.as_u16())),
         }
@@ -131,11 +139,11 @@ impl Registry {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => {
                 sink.restart().map_err(|error| full(descriptor, error))?;
                 if answer.status != StatusCode::OK {
-                    return Err(Stopped::Cut(self.refusal(answer).await));
+                    return Err(Stopped::Cut(self.refusal(answer, &self.getting()).await));
                 }
             }
             StatusCode::OK => {}
-            _ => return Err(Stopped::ForGood(self.refusal(answer).await)),
+            _ => return Err(Stopped::ForGood(self.refusal(answer, &self.getting()).await)),
         }
         while let Some(chunk) = answer.chunk(STALL).await.map_err(Stopped::Cut)? {
             if sink.position() + chunk.len() as u64 > descriptor.size {

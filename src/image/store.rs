@@ -19,15 +19,17 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-pub(super) use self::change::Made;
 pub use self::change::Removed;
+pub(super) use self::change::{Made, Using};
 use super::blobs::Blobs;
 use super::document::{Document, Layer};
 use super::manifest::Descriptor;
 use super::platform::Platform;
 use super::reference::{Reference, near};
+use super::staging::make_dir;
 use crate::error::{Context, Error, Result, catalog::image};
 use crate::host::Dirs;
+use crate::host::config::Limits;
 use crate::spec::ImageConfig;
 
 /// The store of one data directory.
@@ -35,6 +37,7 @@ use crate::spec::ImageConfig;
 pub struct Store {
     root: PathBuf,
     blobs: Blobs,
+    limits: Limits,
 }
 
 /// An image, ready to be run.
@@ -110,7 +113,17 @@ impl About {
 impl Store {
     /// The store of `dirs.data`; it is made when something is put into it.
     pub fn open(dirs: &Dirs) -> Self {
-        Self { root: dirs.data.clone(), blobs: Blobs::new(&dirs.data) }
+        Self { root: dirs.data.clone(), blobs: Blobs::new(&dirs.data), limits: Limits::default() }
+    }
+
+    /// With other bounds for what is unpacked into it.
+    #[must_use]
+    pub fn with(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -123,6 +136,18 @@ impl Store {
 
     pub(super) fn layer(&self, name: &str) -> PathBuf {
         self.root.join("layers").join(name)
+    }
+
+    /// For files that have no name and go with the process.
+    pub(super) fn spool(&self) -> Result<PathBuf> {
+        let dir = self.root.join("partial");
+        make_dir(&dir)?;
+        Ok(dir)
+    }
+
+    pub(super) fn nameless(&self) -> Result<File> {
+        let dir = self.spool()?;
+        tempfile::tempfile_in(&dir).context(&image::STORE, || format!("make a file in {}", dir.display()))
     }
 
     fn images(&self) -> PathBuf {
@@ -167,6 +192,23 @@ impl Store {
             Some((base, platform)) if self.named(&reference, None)?.is_none() => Ok((base, Some(platform))),
             _ => Ok((reference, None)),
         }
+    }
+
+    /// Whether there is an image of that name.
+    ///
+    /// # Errors
+    /// `RL0307` where a document can't be read.
+    pub fn has(&self, reference: &Reference, platform: Option<&Platform>) -> Result<bool> {
+        Ok(self.named(reference, platform)?.is_some())
+    }
+
+    /// All names that images have.
+    ///
+    /// # Errors
+    /// `RL0307` where a document can't be read.
+    pub fn names(&self) -> Result<Vec<Reference>> {
+        let names = self.documents()?.into_iter().filter_map(|(_, document)| document.name);
+        names.map(|name| Reference::parse(&name)).collect()
     }
 
     /// Every name, in alphabetical order.

@@ -4,8 +4,10 @@
 //! each are one. No effects here. The surprise: a source writes into a [`Sink`] that may have begun already, because a download
 //! that was cut off goes on where it ended, in a later process, too.
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::manifest::{Descriptor, Index, Manifest, Parsed};
 use super::platform::Platform;
@@ -123,25 +125,35 @@ pub trait Sink {
     fn restart(&mut self) -> io::Result<()>;
 }
 
-/// Where an image goes.
-pub trait Destination {
-    /// Whether it has the content, or could take it from another of its repositories.
+/// Where an image goes. Shared by the threads that bring its blobs.
+pub trait Destination: Sync {
+    /// How many blobs it takes at a time.
+    fn side_by_side(&self) -> usize {
+        1
+    }
+
+    /// Layers should come compressed.
+    fn wants_compressed(&self) -> bool {
+        false
+    }
+
+    /// Whether it has the content, or could take it from another of its images.
     ///
     /// # Errors
     /// What was asked, and what answered.
     fn has(&self, descriptor: &Descriptor) -> Result<bool>;
 
-    /// The content.
+    /// The content, which is the whole of a file.
     ///
     /// # Errors
     /// When it can't be stored there.
-    fn put(&mut self, descriptor: &Descriptor, content: &mut dyn Read) -> Result<()>;
+    fn put(&self, descriptor: &Descriptor, content: &Arc<File>, progress: &dyn Progress) -> Result<()>;
 
     /// The manifest: with it the image is there. The content that it names has been put.
     ///
     /// # Errors
     /// When it can't be stored there.
-    fn finish(&mut self, manifest: &Manifest, names: &[Reference]) -> Result<()>;
+    fn finish(&self, manifest: &Manifest, names: &[Reference]) -> Result<()>;
 }
 
 /// What a person may watch. All calls come from several threads.

@@ -18,6 +18,7 @@ use super::compression::{Compression, Finished, Stream};
 use super::digest::Digest;
 use super::staging::make_dir;
 use crate::error::{Context, Error, Result, catalog::image};
+use crate::host::config::Limits;
 
 /// The chain id of a layer above the chain `below` (image specification, "Layer ChainID").
 pub(super) fn chain(below: Option<&Digest>, diff_id: &Digest) -> Digest {
@@ -32,7 +33,7 @@ pub(super) fn unpack(
     mut input: impl Read + Send + 'static,
     dir: &Path,
     style: Style,
-    squash: bool,
+    (squash, limits): (bool, Limits),
     keep: Option<File>,
 ) -> Result<(Finished, Summary)> {
     let diff = dir.join("diff");
@@ -46,8 +47,28 @@ pub(super) fn unpack(
     let root = open(&diff)?;
     // The layer's root directory is the container's, unless its archive says otherwise.
     fchmod(&root, Mode::from_bits_truncate(0o755)).context(&image::STORE, || format!("open up {}", diff.display()))?;
-    let summary = Applier::new(root, style, squash).apply(&mut stream)?;
+    let most = limits.layer_bytes.unwrap_or(u64::MAX);
+    let bounded = Bounded { inner: &mut stream, left: most, most };
+    let summary = Applier::new(root, style, squash, limits).apply(bounded)?;
     Ok((stream.finish().map_err(unreadable)?, summary))
+}
+
+/// Bytes of a layer, wherever they are: in files, headers or padding.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+    most: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(into)?;
+        let left = self.left.checked_sub(count as u64);
+        self.left = left.ok_or_else(|| {
+            io::Error::other(format!("it is larger than the {} bytes of layer_bytes in config.toml", self.most))
+        })?;
+        Ok(count)
+    }
 }
 
 fn unreadable(error: io::Error) -> Error {

@@ -63,6 +63,10 @@ entries! {
     MOUNT_IMAGE = 317, exit 125, "cannot mount the image here",
         why "Only in a mount namespace of their own can users mount anything; what is mounted there nobody else sees.",
         fix "Start a shell in one, and mount there: rl unshare -m";
+    /// An archive or a layout could not be written.
+    SAVE = 318, exit 125, "cannot save the image",
+        why "The file or directory can't be written to: it is read-only, full, of another kind, or a pipe whose reader has gone.",
+        fix "Check the path that is named and the free space.";
     /// The registry does not answer, or not as one.
     REGISTRY = 320, exit 125, "cannot use the registry",
         why "The registry's host can't be reached, its certificate is not trusted, it is out of order, or something else than a registry answers there.",
@@ -83,6 +87,14 @@ entries! {
     CREDENTIALS = 324, exit 125, "cannot read your logins",
         why "A file of logins (auth.json, config.json) is damaged, or a credential helper that it names is missing or fails.",
         fix "Repair the file that is named, or set REGISTRY_AUTH_FILE to another one.";
+    /// Forbidden by configuration.
+    BLOCKED = 325, exit 125, "this registry is blocked here",
+        why "A configuration file of yours or of this machine says blocked = true for it.",
+        fix "See the [[registry]] tables in config.toml and in registries.conf, yours and those below /etc.";
+    /// A configuration file that can't be read.
+    CONFIG = 326, exit 125, "cannot use a configuration file",
+        why "A file is no TOML, or has a key that rl does not know.",
+        fix "Correct the file that is named; docs/config.md has all keys.";
     /// A tree could not be deleted.
     REMOVE = 310, exit 125, "cannot delete a directory tree",
         why "A file below it is a mount point of another process, immutable, or on a file system that is read-only.",

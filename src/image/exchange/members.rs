@@ -17,7 +17,6 @@ use super::files::{Content, Files};
 use crate::error::{Context, Error, Result, catalog::image};
 use crate::image::archive::{Archive, Kind};
 use crate::image::compression::{Compression, Stream};
-use crate::image::staging::make_dir;
 
 /// Three a layer, and an archive of a hundred images of a hundred layers is still read.
 const MOST_MEMBERS: usize = 100_000;
@@ -98,14 +97,8 @@ impl Files for Members {
     }
 }
 
-/// A file without a name, which is gone with this process.
-pub(super) fn nameless(dir: &Path) -> Result<File> {
-    make_dir(dir)?;
-    tempfile::tempfile_in(dir).context(&image::STORE, || format!("make a file in {}", dir.display()))
-}
-
 fn copy(mut from: Stream, spool: &Path) -> io::Result<File> {
-    let mut file = nameless(spool).map_err(io::Error::other)?;
+    let mut file = tempfile::tempfile_in(spool)?;
     io::copy(&mut from, &mut file)?;
     from.finish()?;
     Ok(file)

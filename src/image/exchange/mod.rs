@@ -7,16 +7,21 @@ mod docker;
 mod files;
 mod layout;
 mod members;
+mod save;
 
-use std::path::Path;
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::files::{Directory, Files};
 use self::members::Members;
+pub use self::save::Format;
+use self::save::Saved;
 use super::reference::Reference;
+use super::send::{Outgoing, send};
 use super::store::Store;
-use super::transport::{Location, Source};
-use crate::error::{Error, Result, catalog::image};
+use super::transport::{Location, Progress, Source};
+use crate::error::{Context, Error, Result, catalog::image};
 
 /// An image of an archive or a layout.
 pub struct Found {
@@ -34,10 +39,10 @@ pub fn open(store: &Store, location: &Location) -> Result<Found> {
     let mut all = match location {
         Location::OciDirectory(path, name) => layout::images(Arc::new(Directory::open(path)?), name.as_deref())?,
         Location::OciArchive(path, name) => {
-            layout::images(Arc::new(Members::read(path, &spool(store))?), name.as_deref())?
+            layout::images(Arc::new(Members::read(path, &store.spool()?)?), name.as_deref())?
         }
         Location::DockerArchive(path, name) => {
-            docker::images(&Arc::new(Members::read(path, &spool(store))?), name.as_ref())?
+            docker::images(&Arc::new(Members::read(path, &store.spool()?)?), name.as_ref())?
         }
         Location::Registry(reference) => {
             return Err(Error::new(&image::BAD_LAYOUT, format!("{reference} is no file")));
@@ -62,7 +67,7 @@ pub fn open_all(store: &Store, path: &Path) -> Result<Vec<Found>> {
     if path.is_dir() {
         return layout::images(Arc::new(Directory::open(path)?), None);
     }
-    let members = Arc::new(Members::read(path, &spool(store))?);
+    let members = Arc::new(Members::read(path, &store.spool()?)?);
     if members.has(docker::MANIFEST) {
         return docker::images(&members, None);
     }
@@ -75,6 +80,50 @@ pub fn open_all(store: &Store, path: &Path) -> Result<Vec<Found>> {
         .fix(format!("If it is a root file system: rl import {} NAME", path.display())))
 }
 
-fn spool(store: &Store) -> std::path::PathBuf {
-    store.root().join("partial")
+/// Where an archive goes.
+#[derive(Debug, Clone)]
+pub enum Output {
+    /// Into a pipe.
+    Stdout,
+    /// Into a file, which is whole or not there; or, for a layout, a directory.
+    Path(PathBuf),
+}
+
+/// Writes images, each with the names that it is to have there.
+///
+/// # Errors
+/// `RL0318`, `RL0306`: what could not be written. An archive that was there before is still there then.
+pub fn save(
+    store: &Store,
+    images: Vec<(Outgoing<'_>, Vec<Reference>)>,
+    format: Format,
+    output: &Output,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let write = |saved: Saved| -> Result<()> {
+        for (outgoing, names) in images {
+            send(outgoing, &saved, &names, progress)?;
+        }
+        saved.close()
+    };
+    let spool = store.spool()?;
+    let path = match (output, format) {
+        (Output::Stdout, Format::OciDirectory) => {
+            return Err(Error::new(&image::SAVE, "save to standard output").because("a layout is a directory"));
+        }
+        (Output::Stdout, _) => return write(Saved::archive(format, Box::new(std::io::stdout()), spool)?),
+        (Output::Path(path), Format::OciDirectory) => return write(Saved::directory(path, spool)?),
+        (Output::Path(path), _) => path,
+    };
+    let doing = || format!("write {}", path.display());
+    // A device or a pipe is written to as it is.
+    if fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
+        let file = OpenOptions::new().write(true).open(path).context(&image::SAVE, doing)?;
+        return write(Saved::archive(format, Box::new(file), spool)?);
+    }
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let staged = tempfile::Builder::new().prefix(".rl-save-").permissions(save::open_to_all()).tempfile_in(dir);
+    let staged = staged.context(&image::SAVE, doing)?;
+    write(Saved::archive(format, Box::new(staged.reopen().context(&image::SAVE, doing)?), spool)?)?;
+    staged.persist(path).map(drop).map_err(|error| Error::new(&image::SAVE, doing()).because(error.error))
 }

@@ -152,7 +152,8 @@ impl Authority {
         if url.scheme() != "https" && registry.scheme() != "http" {
             return Err(Error::new(&image::REGISTRY, doing()).because("a token server must be asked over https"));
         }
-        url.query_pairs_mut().extend_pairs(service.map(|service| ("service", service))).append_pair("scope", scope);
+        let scopes = scope.split(' ').filter(|scope| !scope.is_empty()).map(|scope| ("scope", scope));
+        url.query_pairs_mut().extend_pairs(service.map(|service| ("service", service))).extend_pairs(scopes);
         let mut request = client.get(url).timeout(STALL);
         if let Some(Credentials { user, password }) = &self.credentials {
             request = request.basic_auth(user, Some(password));

@@ -3,12 +3,16 @@
 //! Owns the decision between https and http, and that authorization stays with the registry. The surprise: redirects are
 //! followed by hand, because what a client library forwards to which host is its own decision, and CVE-2020-15157 was one.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use reqwest::{Client, Method, Response, StatusCode, Url};
-use tokio::sync::OnceCell;
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::{Body, Client, Method, RequestBuilder, Response, StatusCode, Url};
+use tokio::sync::{OnceCell, watch};
 use tokio::time::timeout;
 
 use super::auth::{Authority, Challenge};
@@ -18,12 +22,65 @@ use crate::image::reference::Reference;
 
 /// Without a byte for so long a connection is dead.
 pub(super) const STALL: Duration = Duration::from_secs(30);
+/// The same for a registry that has been given a blob.
+const SETTLE: Duration = Duration::from_secs(120);
+/// Bytes of a file that are sent at a time.
+const PIECE: usize = 256 * 1024;
 const CONNECT: Duration = Duration::from_secs(20);
+/// Attempts at a registry that has never answered: as a rule its name is wrong, or there is no network.
+const TO_BEGIN_WITH: u32 = 3;
 const REDIRECTS: usize = 5;
 /// Registries ask for minutes at most; whoever asks for more gets an error instead.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// Of an error's text.
 const MOST_SAID: u64 = 64 * 1024;
+
+/// What goes with a request.
+#[derive(Clone)]
+pub(super) enum Payload {
+    Nothing,
+    Bytes(Vec<u8>),
+    /// The whole of a file of that size, and who counts its bytes as they go.
+    File(Arc<File>, u64, Arc<watch::Sender<u64>>),
+}
+
+impl Payload {
+    fn of(&self, request: RequestBuilder) -> RequestBuilder {
+        match self {
+            Self::Nothing => request,
+            Self::Bytes(bytes) => request.body(bytes.clone()),
+            Self::File(file, size, sent) => {
+                let (file, sent) = (Arc::clone(file), Arc::clone(sent));
+                sent.send_replace(0);
+                // From the page cache, as a rule: not worth a thread.
+                let pieces = futures_util::stream::unfold(0, move |position| {
+                    let piece = piece(&file, position);
+                    sent.send_replace(position);
+                    std::future::ready(match piece {
+                        Ok(bytes) if bytes.is_empty() => None,
+                        Ok(bytes) => Some((Ok(bytes.clone()), position + bytes.len() as u64)),
+                        Err(error) => Some((Err(error), position)),
+                    })
+                });
+                request.header(CONTENT_LENGTH, *size).body(Body::wrap_stream(pieces))
+            }
+        }
+    }
+
+    fn sent(&self) -> u64 {
+        match self {
+            Self::File(_, _, sent) => *sent.borrow(),
+            _ => 0,
+        }
+    }
+}
+
+fn piece(file: &File, position: u64) -> std::io::Result<Bytes> {
+    let mut buffer = vec![0; PIECE];
+    let count = file.read_at(&mut buffer, position)?;
+    buffer.truncate(count);
+    Ok(buffer.into())
+}
 
 /// A client for one registry.
 pub(super) struct Http {
@@ -33,6 +90,8 @@ pub(super) struct Http {
     insecure: bool,
     base: OnceCell<Url>,
     authority: Authority,
+    /// It has answered once, so that it exists.
+    answered: AtomicBool,
 }
 
 impl Http {
@@ -46,7 +105,7 @@ impl Http {
         if options.insecure {
             builder = builder.danger_accept_invalid_certs(true);
         }
-        if let Some(path) = &options.authority {
+        for path in &options.authorities {
             let doing = || format!("read the certificate authority {}", path.display());
             let pem = std::fs::read(path).context(&image::REGISTRY, doing)?;
             for certificate in reqwest::Certificate::from_pem_bundle(&pem).context(&image::REGISTRY, doing)? {
@@ -72,6 +131,7 @@ impl Http {
             insecure: options.insecure,
             base: OnceCell::new(),
             authority,
+            answered: AtomicBool::new(false),
         })
     }
 
@@ -109,11 +169,24 @@ impl Http {
 
     /// The final answer: redirects followed, a token fetched where one is asked for, patience where it is asked for.
     pub(super) async fn send(&self, method: Method, url: Url, headers: HeaderMap) -> Result<Answer> {
+        self.carry(method, url, headers, &Payload::Nothing, ATTEMPTS).await
+    }
+
+    /// As [`Http::send`], with a payload, in so many attempts.
+    pub(super) async fn carry(
+        &self,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        payload: &Payload,
+        attempts: u32,
+    ) -> Result<Answer> {
         let mut failures = 0;
         let mut asked_for_token = false;
         loop {
+            let attempts = if self.answered.load(Ordering::Relaxed) { attempts } else { attempts.min(TO_BEGIN_WITH) };
             let token = self.authority.header(&self.client).await?;
-            let wait = match self.follow(&method, url.clone(), &headers, token).await {
+            let wait = match self.follow(&method, url.clone(), (&headers, payload), token).await {
                 Ok(answer) if answer.status == StatusCode::UNAUTHORIZED && !asked_for_token => {
                     asked_for_token = true;
                     let Some(challenge) = answer.header(WWW_AUTHENTICATE.as_str()).and_then(Challenge::parse) else {
@@ -122,9 +195,9 @@ impl Http {
                     self.authority.challenged(challenge, &url)?;
                     continue;
                 }
-                Ok(answer) if !is_temporary(answer.status) || failures + 1 == ATTEMPTS => return Ok(answer),
+                Ok(answer) if !is_temporary(answer.status) || failures + 1 >= attempts => return Ok(answer),
                 Ok(answer) => answer.retry_after().unwrap_or_else(|| pause(failures)),
-                Err(error) if failures + 1 == ATTEMPTS => return Err(error),
+                Err(error) if failures + 1 >= attempts => return Err(error),
                 Err(error) if *error.entry() == image::INSECURE_REDIRECT => return Err(error),
                 Err(_) => pause(failures),
             };
@@ -141,7 +214,7 @@ impl Http {
         &self,
         method: &Method,
         url: Url,
-        headers: &HeaderMap,
+        (headers, payload): (&HeaderMap, &Payload),
         token: Option<HeaderValue>,
     ) -> Result<Answer> {
         let mut at = url.clone();
@@ -151,15 +224,30 @@ impl Http {
             if let Some(token) = token.clone().filter(|_| at.origin() == url.origin()) {
                 request = request.header(AUTHORIZATION, token);
             }
-            let sent = timeout(STALL, request.send()).await;
-            let response = match sent {
-                Ok(sent) => sent.map_err(|error| unreachable(&at, error))?,
-                Err(_) => return Err(silent(&at)),
-            };
+            let response = patient(payload.of(request).send(), payload).await;
+            let response = response.ok_or_else(|| silent(&at))?.map_err(|error| unreachable(&at, error))?;
+            self.answered.store(true, Ordering::Relaxed);
             let Some(next) = redirected(&response, &at)? else { return Ok(Answer::new(at, response)) };
             at = next;
         }
         Err(Error::new(&image::REGISTRY, format!("ask {url}")).because(format!("more than {REDIRECTS} redirections")))
+    }
+}
+
+/// Waits for as long as bytes go or come; `None` after the time in which none did.
+async fn patient<T>(sending: impl Future<Output = T>, payload: &Payload) -> Option<T> {
+    let mut sending = std::pin::pin!(sending);
+    let mut before = payload.sent();
+    loop {
+        // A registry that has all of a large blob is silent while it moves it to where it belongs.
+        let patience = if matches!(payload, Payload::File(..)) { SETTLE } else { STALL };
+        if let Ok(sent) = timeout(patience, &mut sending).await {
+            return Some(sent);
+        }
+        if payload.sent() == before {
+            return None;
+        }
+        before = payload.sent();
     }
 }
 
@@ -208,6 +296,11 @@ pub(super) struct Answer {
 impl Answer {
     fn new(url: Url, response: Response) -> Self {
         Self { status: response.status(), url, response }
+    }
+
+    /// Where it leads, for uploads: not followed, used for the next request.
+    pub(super) fn location(&self) -> Option<Url> {
+        self.url.join(self.header(LOCATION.as_str())?).ok()
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
