@@ -5,6 +5,7 @@
 mod filter;
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value, json};
@@ -14,6 +15,7 @@ use super::format::{self, Format, Screen};
 use super::{Globals, Verb};
 use crate::error::Result;
 use crate::host::Host;
+use crate::host::config::Config;
 use crate::image::{Listed, Reference, Store};
 
 /// The verb.
@@ -40,7 +42,7 @@ fn command() -> Command {
         ))
         .arg(Arg::new("name").value_name("REPOSITORY[:TAG]").help("Only these; * and ? stand for others"))
         .after_help(
-            "Fields: .ID .Repository .Tag .Digest .Platform .CreatedSince .CreatedAt .Size .Labels\n\nExamples:\n  \
+            "Fields: .ID .Repository .Tag .Digest .Platform .CreatedSince .CreatedAt .Size .Labels .ReadOnly\n\nExamples:\n  \
              rl images -q --filter dangling=true\n  rl images 'debian*'\n  rl images --format 'table {{.ID}}\\t{{.Size}}'",
         )
 }
@@ -53,6 +55,11 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     };
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
     let mut images = Store::open(&host.dirs).list()?;
+    let own = images.len();
+    for root in Config::read()?.additional_stores {
+        images.extend(Store::of_others(&root).list()?);
+    }
+    let read_only: HashSet<_> = images[own..].iter().map(|image| (image.name.clone(), image.id.clone())).collect();
     let mut filters = Filters::default();
     for filter in matches.get_many::<String>("filter").into_iter().flatten() {
         filters.add(filter, &images)?;
@@ -63,7 +70,14 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     images.retain(|image| filters.pass(image));
     images.sort_by_key(|image| Reverse(image.created));
     let now = format::now();
-    let rows: Vec<Value> = images.iter().map(|image| row(image, matches.get_flag("no-trunc"), now)).collect();
+    let rows: Vec<Value> = images
+        .iter()
+        .map(|image| {
+            let mut row = row(image, matches.get_flag("no-trunc"), now);
+            row["ReadOnly"] = read_only.contains(&(image.name.clone(), image.id.clone())).into();
+            row
+        })
+        .collect();
     format.print(&rows, &mut Screen::stdout())?;
     Ok(0)
 }

@@ -9,6 +9,7 @@ pub mod images;
 pub mod import;
 pub mod info;
 pub mod load;
+pub mod login;
 pub mod mount;
 pub mod progress;
 pub mod pull;
@@ -17,6 +18,7 @@ mod registry;
 pub mod rmi;
 pub mod run;
 pub mod save;
+pub mod search;
 pub mod system;
 pub mod tag;
 pub mod unshare;
@@ -42,6 +44,18 @@ pub struct Globals {
     pub storage_driver: Option<Driver>,
 }
 
+impl Globals {
+    /// The same flags, for another `rl`.
+    fn words(&self) -> Vec<OsString> {
+        let mut words = Vec::new();
+        let paths = [("--root", &self.root), ("--runroot", &self.runroot)];
+        for (flag, path) in paths.into_iter().filter_map(|(flag, path)| path.as_ref().map(|path| (flag, path))) {
+            words.extend([flag.into(), path.clone().into_os_string()]);
+        }
+        words
+    }
+}
+
 /// One verb.
 pub struct Verb {
     /// What is typed.
@@ -65,6 +79,9 @@ pub static VERBS: &[Verb] = &[
     images::VERB,
     tag::VERB,
     rmi::VERB,
+    search::VERB,
+    login::LOGIN,
+    login::LOGOUT,
     unshare::VERB,
     info::VERB,
     explain::VERB,

@@ -3,7 +3,7 @@
 use clap::{Arg, ArgMatches, Command};
 
 use super::{Globals, Verb, in_namespace};
-use crate::error::Result;
+use crate::error::{Error, Result, catalog};
 use crate::image::{Platform, Store};
 use crate::runtime::view;
 
@@ -41,6 +41,12 @@ fn mount(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     for text in matches.get_many::<String>("image").into_iter().flatten() {
         // Kept mounted, its layers are kept by nobody's lock: the mount itself holds the files.
         let image = store.find(text, platform.as_ref())?;
+        if image.shared {
+            let what = format!("mount {text} of a shared store");
+            return Err(
+                Error::new(&catalog::image::SHARE, what).because("its files have their owners inside a container only")
+            );
+        }
         println!("{}", view::mount(&image.layers, &image.id, &host.dirs.run)?.display());
     }
     Ok(0)

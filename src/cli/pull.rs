@@ -27,6 +27,12 @@ fn command() -> Command {
         )
         .arg(Arg::new("quiet").long("quiet").short('q').action(ArgAction::SetTrue).help("No progress, only the id"))
         .arg(Arg::new("tag").long("tag").short('t').value_name("NAME[:TAG]").help("The name that the image gets here"))
+        .arg(
+            Arg::new("shared")
+                .long("shared")
+                .action(ArgAction::SetTrue)
+                .help("Into a store that every user of this machine reads (see additional_stores in docs/config.md)"),
+        )
         .arg(Arg::new("userns").long("userns").value_name("MODE").help("single: give everything to root"))
         .arg(Arg::new("image").required(true).num_args(1..).value_name("IMAGE"))
         .after_help("Examples:\n  rl pull debian\n  rl pull debian-arm64\n  rl pull --platform linux/arm64 ghcr.io/owner/app:1\n  rl pull oci:/tmp/layout:v1")
@@ -59,6 +65,9 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let wanted = images.map(|text| understand(&store, &access, text, platform.as_ref()));
     let wanted = wanted.collect::<Result<Vec<_>>>()?;
     let base = enter(&host, word("userns"))?;
+    if matches.get_flag("shared") {
+        store.share()?;
+    }
     let progress = Report::stderr(matches.get_flag("quiet"), Way::In);
     for one in &wanted {
         let found = open(&store, one, tag.as_ref())?;

@@ -6,6 +6,7 @@
 mod args;
 mod device;
 mod env;
+mod image;
 mod launch;
 mod limits;
 mod resolve;
@@ -42,7 +43,7 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         Some(other) => return Err(wrong("plan", other, "shell, oci or json")),
     };
     let run = resolve::resolve(matches)?;
-    launch::launch(globals, &run, show)
+    launch::launch(globals, &run, &image::Want::of(matches)?, show)
 }
 
 /// A flag's value that makes no sense: the flag, the word, what would be right.

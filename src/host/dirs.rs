@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use crate::error::{Context, Error, Result, catalog::state};
 use crate::host::Caller;
 
+/// The file in a data directory which says that other users read the images there.
+pub const SHARED_MARK: &str = "shared";
+
 /// The two roots.
 #[derive(Debug, Clone)]
 pub struct Dirs {
@@ -28,12 +31,12 @@ impl Dirs {
         };
         // A link in one's own home to a larger disk is common and harmless; what it leads to is checked.
         let data = std::fs::canonicalize(&data).unwrap_or(data);
-        private(&data, caller)?;
+        private(&data, caller, data.join(SHARED_MARK).exists())?;
         let run = match runroot {
             Some(path) => absolute(path)?,
             None => runtime_directory(caller, &data),
         };
-        private(&run, caller)?;
+        private(&run, caller, false)?;
         Ok(Self { data, run })
     }
 
@@ -78,8 +81,9 @@ fn runtime_directory(caller: &Caller, data: &Path) -> PathBuf {
     }
 }
 
-/// Makes `path` where it is missing and checks that it is a directory, the caller's, and closed to all others.
-fn private(path: &Path, caller: &Caller) -> Result<()> {
+/// Makes `path` where it is missing and checks that it is a directory, the caller's, and closed to all others; or, if it
+/// is shared, to be changed by nobody else.
+fn private(path: &Path, caller: &Caller, shared: bool) -> Result<()> {
     let open = || std::fs::OpenOptions::new().read(true).custom_flags_nofollow().open(path);
     let dir = match open() {
         Ok(dir) => dir,
@@ -101,7 +105,7 @@ fn private(path: &Path, caller: &Caller) -> Result<()> {
     if meta.mode() & 0o022 != 0 {
         return refuse(format!("its mode {:04o} lets others write to it", meta.mode() & 0o7777));
     }
-    if meta.mode() & 0o077 != 0 {
+    if meta.mode() & 0o077 != 0 && !shared {
         // Readable by others: an older or hand-made directory. What the store holds may be setuid, so it is closed (CVE-2021-41103).
         nix::sys::stat::fchmod(&dir, nix::sys::stat::Mode::S_IRWXU).context(&state::UNSAFE_DIRECTORY, || {
             format!("make {} private (descriptor {})", path.display(), dir.as_raw_fd())

@@ -11,7 +11,7 @@ mod dirs;
 pub mod kernel;
 
 pub use caller::{Caller, Kind};
-pub use dirs::Dirs;
+pub use dirs::{Dirs, SHARED_MARK};
 
 use crate::error::Result;
 

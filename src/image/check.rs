@@ -142,7 +142,7 @@ impl Checker<'_> {
         let mut below: Option<Digest> = None;
         for layer in &document.layers {
             let own = chain(below.as_ref(), &layer.diff_id);
-            if layer.dir.trim_end_matches(".root") != own.hex() {
+            if layer.dir.split('.').next() != Some(own.hex()) {
                 return Ok(Some(format!("its layer {} is not of this chain", layer.dir)));
             }
             let diff = self.store.layer(&layer.dir).join("diff");

@@ -20,6 +20,7 @@ use nix::unistd::{Gid, Uid, fchownat, linkat, mkfifoat, symlinkat};
 
 use super::beneath::{is_directory, look};
 use super::lower::Found;
+use super::publish;
 use super::unpack::open;
 use super::whiteout::{is_opaque, is_whiteout};
 use crate::error::{Context, Result, catalog::image};
@@ -31,7 +32,9 @@ use crate::error::{Context, Result, catalog::image};
 pub fn flatten(layers: &[PathBuf], into: &Path) -> Result<()> {
     let roots = layers.iter().map(|layer| open(layer)).collect::<Result<Vec<_>>>()?;
     let root = open(into)?;
-    let mut merge = Merge { links: HashMap::new(), root: root.try_clone().context(&image::APPLY, || "copy".into())? };
+    let published = roots.iter().any(|root| publish::real(root.as_fd()).is_some());
+    let own = root.try_clone().context(&image::APPLY, || "copy".into())?;
+    let mut merge = Merge { links: HashMap::new(), root: own, published };
     merge.directory(&roots, &root, Path::new(""))
 }
 
@@ -39,6 +42,8 @@ struct Merge {
     /// Where a file with several names has been copied to, by its device and inode.
     links: HashMap<(u64, u64), PathBuf>,
     root: OwnedFd,
+    /// The layers are from a shared store, where links have nobody's owner.
+    published: bool,
 }
 
 impl Merge {
@@ -81,7 +86,8 @@ impl Merge {
             self.links.insert((stat.st_dev, stat.st_ino), path.to_owned());
         }
         let directory = from[0].try_clone().context(&image::APPLY, doing)?;
-        copy(&Found::new(directory, name.to_owned(), stat), from[0].as_fd(), to.as_fd(), name)
+        let owner = if self.published { (0, 0) } else { (stat.st_uid, stat.st_gid) };
+        copy(&Found::new(directory, name.to_owned(), stat), owner, from[0].as_fd(), to.as_fd(), name)
             .context(&image::APPLY, doing)
     }
 }
@@ -119,8 +125,14 @@ fn entries(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {
     Ok(names.into_iter().filter(|name| !matches!(name.to_bytes(), b"." | b"..")).collect())
 }
 
-/// What is no directory.
-fn copy(found: &Found, from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+/// What is no directory. `owner` is that of links and fifos.
+fn copy(
+    found: &Found,
+    (uid, gid): (u32, u32),
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    name: &OsStr,
+) -> io::Result<()> {
     let stat = &found.stat;
     let mode = Mode::from_bits_truncate(stat.st_mode);
     let kind = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits());
@@ -136,8 +148,7 @@ fn copy(found: &Found, from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &OsStr) -
         // A socket or a device: no archive makes one.
         return Ok(());
     }
-    let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-    fchownat(to, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    fchownat(to, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::AT_SYMLINK_NOFOLLOW)?;
     if kind == SFlag::S_IFIFO {
         fchmodat(to, name, mode, FchmodatFlags::FollowSymlink)?;
     }

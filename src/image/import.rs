@@ -14,9 +14,10 @@ use super::digest::Digest;
 use super::document::{Document, Layer};
 use super::manifest::{Descriptor, OCI_CONFIG};
 use super::platform::Platform;
+use super::publish::SHARED;
 use super::reference::Reference;
 use super::store::{About, Made, Store};
-use super::unpack::unpack;
+use super::unpack::{ROOTS, unpack};
 use crate::error::{Context, Error, Result, catalog::image};
 
 /// What is to be made of the archive.
@@ -43,7 +44,7 @@ pub fn import(store: &Store, input: impl Read + Send + 'static, options: &Import
     let staging = store.stage()?;
     let (layer, kept) = (staging.dir.join("layer"), staging.dir.join("blob"));
     let blob = File::create_new(&kept).context(&image::STORE, || format!("make {}", kept.display()))?;
-    let (finished, summary) = unpack(input, &layer, Style::Flat, (options.squash, store.limits()), Some(blob))?;
+    let (finished, summary) = unpack(input, &layer, Style::Flat, store.how(options.squash)?, Some(blob))?;
     if summary.entries == 0 {
         return Err(Error::new(&image::BAD_ARCHIVE, "the archive is empty"));
     }
@@ -54,7 +55,11 @@ pub fn import(store: &Store, input: impl Read + Send + 'static, options: &Import
         serde_json::to_vec(&configuration).context(&image::STORE, || "write the image's configuration".into())?;
     let config = Descriptor { media_type: OCI_CONFIG.into(), digest: Digest::of(&text), size: text.len() as u64 };
     store.blobs().write(&config.digest, &text)?;
-    let suffix = if summary.squashed > 0 { ".root" } else { "" };
+    let suffix = match (store.is_shared(), summary.squashed > 0) {
+        (true, _) => SHARED,
+        (false, true) => ROOTS,
+        (false, false) => "",
+    };
     let entry = Layer { dir: format!("{}{suffix}", diff_id.hex()), diff_id, blob, size: summary.bytes, opaque: false };
     About::of(&entry).write(&layer)?;
     let made = Made { layers: vec![(layer, entry.dir.clone())], blobs: vec![(kept, entry.blob.digest.clone())] };

@@ -20,6 +20,7 @@ use nix::unistd::{Gid, Uid, fchown};
 
 use super::attributes::is_taken;
 use super::beneath::{is_directory, look};
+use super::publish;
 use super::whiteout::{is_opaque, is_whiteout};
 use crate::sys::xattr;
 
@@ -120,8 +121,12 @@ impl Found {
     }
 
     fn attributes_from(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
-        fchown(to, Some(Uid::from_raw(self.stat.st_uid)), Some(Gid::from_raw(self.stat.st_gid)))?;
-        fchmod(to, Mode::from_bits_truncate(self.stat.st_mode))?;
+        let own = (Uid::from_raw(self.stat.st_uid), Gid::from_raw(self.stat.st_gid));
+        let own = (own.0, own.1, Mode::from_bits_truncate(self.stat.st_mode));
+        // In a shared store they are not those of the file itself.
+        let (uid, gid, mode) = publish::real(from).unwrap_or(own);
+        fchown(to, Some(uid), Some(gid))?;
+        fchmod(to, mode)?;
         for name in xattr::list(from)? {
             if is_taken(name.to_bytes()) {
                 let mut value = vec![0; usize::from(u16::MAX) + 1];

@@ -21,6 +21,7 @@ pub mod manifest;
 mod number;
 mod pax;
 pub mod platform;
+mod publish;
 mod pull;
 pub mod reference;
 pub mod registry;

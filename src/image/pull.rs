@@ -17,11 +17,12 @@ use super::document::{Document, Layer};
 use super::lower::Lower;
 use super::manifest::{Descriptor, Manifest};
 use super::platform::Platform;
+use super::publish::SHARED;
 use super::reference::Reference;
 use super::staging::Staging;
 use super::store::{About, Hold, Made, Store};
 use super::transport::{Progress, Source};
-use super::unpack::{Turn, chain, open, unpack};
+use super::unpack::{ROOTS, Turn, chain, open, unpack};
 use crate::error::{Error, Result, catalog::image};
 
 /// Downloads at a time: what docker does, and what registries are used to.
@@ -173,7 +174,10 @@ impl<'a> Layers<'a> {
         let index = self.entries.len();
         let below_is_roots = self.entries.last().is_some_and(|layer| layer.dir.ends_with(ROOTS));
         let plain = self.chains[index].hex().to_owned();
-        let names = [Some(plain.clone()).filter(|_| !below_is_roots), self.squash.then(|| plain + ROOTS)];
+        let names = match self.store.is_shared() {
+            true => [Some(plain + SHARED), None],
+            false => [Some(plain.clone()).filter(|_| !below_is_roots), self.squash.then(|| plain + ROOTS)],
+        };
         for dir in names.into_iter().flatten() {
             let Some((hold, about)) = self.store.hold_layer(&dir)? else { continue };
             // The same files may have come in another compression; without any archive of them, they come again.
@@ -242,8 +246,7 @@ impl<'a> Layers<'a> {
         progress.unpacked(blob, false);
         let made = self.staging.dir.join(index.to_string());
         let style = Style::Layer(self.lower.clone());
-        let unpacked =
-            unpack(Follower::new(Arc::clone(growth)), &made, style, (self.squash, self.store.limits()), None);
+        let unpacked = unpack(Follower::new(Arc::clone(growth)), &made, style, self.store.how(self.squash)?, None);
         let (finished, summary) = unpacked.map_err(|error| error.within(&format!("the layer {}", blob.digest)))?;
         let diff_id = &self.diff_ids[index];
         if finished.diff_id != *diff_id {
@@ -252,7 +255,12 @@ impl<'a> Layers<'a> {
             return Err(Error::new(&image::WRONG_CONTENT, doing).because(why));
         }
         let roots = summary.squashed > 0 || self.entries.last().is_some_and(|layer| layer.dir.ends_with(ROOTS));
-        let dir = format!("{}{}", self.chains[index].hex(), if roots { ROOTS } else { "" });
+        let ending = match (self.store.is_shared(), roots) {
+            (true, _) => SHARED,
+            (false, true) => ROOTS,
+            (false, false) => "",
+        };
+        let dir = format!("{}{ending}", self.chains[index].hex());
         let opaque = summary.opaque_root;
         let entry = Layer { dir, diff_id: diff_id.clone(), blob: blob.clone(), size: summary.bytes, opaque };
         About::of(&entry).write(&made)?;
@@ -265,9 +273,6 @@ impl<'a> Layers<'a> {
         Ok(())
     }
 }
-
-/// Behind the chain id where owners were replaced by root.
-const ROOTS: &str = ".root";
 
 #[cfg(test)]
 mod tests;

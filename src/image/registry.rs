@@ -8,6 +8,7 @@ mod auth;
 mod http;
 mod mirrors;
 mod push;
+mod search;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio::runtime::Runtime;
 use self::http::{Answer, Http, STALL};
 pub use self::mirrors::Mirrors;
 pub use self::push::Push;
+pub use self::search::Hit;
 use super::digest::Digest;
 use super::manifest::{ACCEPTED, Descriptor, MOST_DOCUMENT_BYTES, Parsed, parse};
 use super::reference::Reference;

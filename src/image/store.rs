@@ -25,12 +25,17 @@ use super::blobs::Blobs;
 use super::document::{Document, Layer};
 use super::manifest::Descriptor;
 use super::platform::Platform;
+use super::publish::SHARED;
 use super::reference::{Reference, near};
 use super::staging::make_dir;
+use super::unpack::How;
 use crate::error::{Context, Error, Result, catalog::image};
 use crate::host::Dirs;
 use crate::host::config::Limits;
 use crate::spec::ImageConfig;
+
+/// In the directory of a store that others read.
+const SHARED_MARK: &str = crate::host::SHARED_MARK;
 
 /// The store of one data directory.
 #[derive(Debug)]
@@ -49,6 +54,8 @@ pub struct Image {
     pub platform: Platform,
     /// Its layers' trees, topmost first.
     pub layers: Vec<PathBuf>,
+    /// The owners of its files are in attributes, which only fuse-overlayfs understands.
+    pub shared: bool,
     /// What a run takes from its configuration.
     pub config: ImageConfig,
     /// To be kept for as long as the layers are used.
@@ -122,8 +129,24 @@ impl Store {
         Self { limits, ..self }
     }
 
-    pub(super) fn limits(&self) -> Limits {
-        self.limits
+    /// Somebody else's, to read.
+    pub fn of_others(root: &Path) -> Self {
+        Self { root: root.to_owned(), blobs: Blobs::new(root), limits: Limits::default() }
+    }
+
+    /// Whether other users read it.
+    pub fn is_shared(&self) -> bool {
+        self.root.join(SHARED_MARK).exists()
+    }
+
+    pub(super) fn how(&self, squash: bool) -> Result<How> {
+        let shared = self.is_shared();
+        if shared && squash {
+            return Err(Error::new(&image::SHARE, "put an image into a shared store")
+                .because("only one id is mapped, so the owners of its files can't be kept")
+                .fix("You need subordinate ids: rl explain RL0202"));
+        }
+        Ok(How { squash, shared, limits: self.limits })
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -165,7 +188,8 @@ impl Store {
             if let Some(hold) = self.hold(&document)? {
                 let layers = document.visible().map(|layer| self.layer(layer).join("diff")).collect();
                 let config = document.run_config();
-                return Ok(Image { id: document.id, platform: document.platform, layers, config, hold });
+                let shared = document.layers.iter().any(|layer| layer.dir.ends_with(SHARED));
+                return Ok(Image { id: document.id, platform: document.platform, layers, shared, config, hold });
             }
             // Removed or replaced since its document was read, or the store was damaged.
             let again = self.document(text, platform)?;
@@ -200,6 +224,33 @@ impl Store {
     /// `RL0307` where a document can't be read.
     pub fn has(&self, reference: &Reference, platform: Option<&Platform>) -> Result<bool> {
         Ok(self.named(reference, platform)?.is_some())
+    }
+
+    /// Whether there is an image for this machine of exactly that name, at the cost of one look.
+    pub fn is_there(&self, text: &str) -> bool {
+        Reference::parse(text).is_ok_and(|reference| self.images().join(reference.file(None)).exists())
+    }
+
+    /// Whether [`Store::find`] would find something.
+    ///
+    /// # Errors
+    /// `RL0302` for what is no name, `RL0307` where a document can't be read.
+    pub fn lookup(&self, text: &str, platform: Option<&Platform>) -> Result<bool> {
+        match self.document(text, platform) {
+            Ok(_) => Ok(true),
+            Err(error) if *error.entry() == image::IMAGE_NOT_FOUND => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Names that somebody who typed `text` may have meant.
+    ///
+    /// # Errors
+    /// `RL0307` where a document can't be read.
+    pub fn near(&self, text: &str) -> Result<Option<String>> {
+        let names = self.documents()?.into_iter().filter_map(|(_, document)| document.name);
+        let like: Vec<_> = names.filter(|name| near(name, text)).collect();
+        Ok((!like.is_empty()).then(|| like.join(" or ")))
     }
 
     /// All names that images have.
@@ -316,15 +367,14 @@ impl Store {
     fn unknown(&self, text: &str) -> Error {
         let names: Vec<_> =
             self.documents().unwrap_or_default().into_iter().filter_map(|(_, document)| document.name).collect();
-        let like: Vec<_> = names.iter().filter(|name| near(name, text)).map(String::as_str).collect();
         let error = Error::new(&image::IMAGE_NOT_FOUND, format!("{text:?}"));
-        match (like.is_empty(), names.is_empty()) {
-            (false, _) => error.fix(format!("Did you mean {}?", like.join(" or "))),
-            (true, false) => error.fix(format!(
+        match (self.near(text).unwrap_or_default(), names.is_empty()) {
+            (Some(near), _) => error.fix(format!("Did you mean {near}?")),
+            (None, false) => error.fix(format!(
                 "There are: {}. Others come from a registry or an archive: rl pull {text}, rl import FILE {text}",
                 names.join(", ")
             )),
-            (true, true) => error.fix(format!(
+            (None, true) => error.fix(format!(
                 "There is no image yet. They come from a registry or an archive: rl pull {text}, rl import FILE {text}"
             )),
         }

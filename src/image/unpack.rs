@@ -16,6 +16,7 @@ use super::apply::{Applier, Style, Summary};
 use super::blobs::lock_file;
 use super::compression::{Compression, Finished, Stream};
 use super::digest::Digest;
+use super::publish::publish;
 use super::staging::make_dir;
 use crate::error::{Context, Error, Result, catalog::image};
 use crate::host::config::Limits;
@@ -23,6 +24,19 @@ use crate::host::config::Limits;
 /// The chain id of a layer above the chain `below` (image specification, "Layer ChainID").
 pub(super) fn chain(below: Option<&Digest>, diff_id: &Digest) -> Digest {
     below.map_or_else(|| diff_id.clone(), |below| Digest::of(format!("{below} {diff_id}").as_bytes()))
+}
+
+/// Behind the chain id of a layer whose owners were replaced by root.
+pub(super) const ROOTS: &str = ".root";
+
+/// How a layer is to lie in the store.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    /// Only one id is mapped: everything belongs to root.
+    pub(super) squash: bool,
+    /// Other users read it.
+    pub(super) shared: bool,
+    pub(super) limits: Limits,
 }
 
 /// Unpacks an archive into `dir`, a fresh directory, which becomes `dir/diff`.
@@ -33,7 +47,7 @@ pub(super) fn unpack(
     mut input: impl Read + Send + 'static,
     dir: &Path,
     style: Style,
-    (squash, limits): (bool, Limits),
+    how: How,
     keep: Option<File>,
 ) -> Result<(Finished, Summary)> {
     let diff = dir.join("diff");
@@ -47,9 +61,12 @@ pub(super) fn unpack(
     let root = open(&diff)?;
     // The layer's root directory is the container's, unless its archive says otherwise.
     fchmod(&root, Mode::from_bits_truncate(0o755)).context(&image::STORE, || format!("open up {}", diff.display()))?;
-    let most = limits.layer_bytes.unwrap_or(u64::MAX);
+    let most = how.limits.layer_bytes.unwrap_or(u64::MAX);
     let bounded = Bounded { inner: &mut stream, left: most, most };
-    let summary = Applier::new(root, style, squash, limits).apply(bounded)?;
+    let summary = Applier::new(root, style, how.squash, how.limits).apply(bounded)?;
+    if how.shared {
+        publish(&open(&diff)?)?;
+    }
     Ok((stream.finish().map_err(unreadable)?, summary))
 }
 

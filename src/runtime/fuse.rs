@@ -18,6 +18,8 @@ use crate::plan::{Propagation, RootSource};
 use crate::spec::Ids;
 use crate::sys::process;
 
+/// How an id that is not mapped shows (user_namespaces(7); /proc/sys/kernel/overflowuid, which nobody changes).
+const OVERFLOW: u32 = 65534;
 /// The container has ended and its mount namespace with it; only a program that hangs needs longer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -34,11 +36,12 @@ pub fn is_needed(ids: &Ids) -> bool {
     moved(&ids.uid) || moved(&ids.gid)
 }
 
-/// Mounts the overlay that `root` describes below `dir`, with its owners shifted where `ids` needs it.
+/// Mounts the overlay that `root` describes below `dir`, with its owners shifted where `ids` needs it. `shared`: its layers
+/// are somebody else's.
 ///
 /// # Errors
 /// `RL0405` when fuse-overlayfs or /dev/fuse is missing or does not work.
-pub fn mount(root: &RootSource, ids: &Ids, dir: &Path) -> Result<Fuse> {
+pub fn mount(root: &RootSource, ids: &Ids, shared: bool, dir: &Path) -> Result<Fuse> {
     let RootSource::Overlay { lower, upper, work, volatile } = root else {
         return Err(Error::new(&rootfs::SHIFT, "mount a directory that is no overlay"));
     };
@@ -55,8 +58,8 @@ pub fn mount(root: &RootSource, ids: &Ids, dir: &Path) -> Result<Fuse> {
         upper: Some(upper.clone()),
         work: Some(work.clone()),
         target: target.clone(),
-        uid_mapping: if is_needed(ids) { shifts(&ids.uid) } else { Vec::new() },
-        gid_mapping: if is_needed(ids) { shifts(&ids.gid) } else { Vec::new() },
+        uid_mapping: mapping(&ids.uid, is_needed(ids), shared),
+        gid_mapping: mapping(&ids.gid, is_needed(ids), shared),
         volatile: *volatile,
     };
     let running = mount.start(&program, process::end_with_parent).map_err(|error| failed(error, &doing()))?;
@@ -78,6 +81,35 @@ pub fn program() -> Result<Program> {
 fn failed(error: fuse_overlayfs::Error, doing: &str) -> Error {
     let fix = error.fix();
     Error::new(&rootfs::SHIFT, doing).because(error).fix(fix)
+}
+
+/// None: owners are shown as they are.
+fn mapping(map: &IdMap, moved: bool, shared: bool) -> Vec<Shift> {
+    match (moved, shared) {
+        (false, false) => Vec::new(),
+        (_, false) => shifts(map),
+        (_, true) => without_strangers(&shifts(map)),
+    }
+}
+
+/// Links of a shared store belong to its maker, who is no id in this namespace and shows as the overflow id: root in
+/// their place. A file of that very id, nobody, is root's then, too.
+fn without_strangers(shifts: &[Shift]) -> Vec<Shift> {
+    let root = shifts.iter().find(|shift| shift.stored == 0).map_or(0, |shift| shift.shown);
+    let mut all = Vec::new();
+    for shift in shifts {
+        let behind = OVERFLOW + 1;
+        let end = shift.stored + shift.count;
+        if shift.stored < OVERFLOW {
+            all.push(Shift { count: end.min(OVERFLOW) - shift.stored, ..*shift });
+        }
+        if end > behind {
+            let from = shift.stored.max(behind);
+            all.push(Shift { stored: from, shown: shift.shown + (from - shift.stored), count: end - from });
+        }
+    }
+    all.push(Shift { stored: OVERFLOW, shown: root, count: 1 });
+    all
 }
 
 /// What is container id C in the image is id C of the base on disk, and must be shown as whatever C is in the base now.

@@ -52,7 +52,7 @@ fn flags_behind_the_image_are_the_commands_own() {
 #[test]
 fn an_error_is_printed_once_with_its_id_and_can_be_explained() {
     let rl = Rl::new();
-    let out = rl.run(&["run", "--rm", "no-such-image", "true"]).fails_with(125);
+    let out = rl.run(&["run", "--rm", "--pull=never", "no-such-image", "true"]).fails_with(125);
     let ids: Vec<&str> = out.stderr.split(|c: char| !c.is_alphanumeric()).filter(|word| is_id(word)).collect();
     assert!(!ids.is_empty(), "{}", out.stderr);
     assert_eq!(out.stderr.matches("rl: ").count(), 1, "{}", out.stderr);

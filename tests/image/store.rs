@@ -100,7 +100,7 @@ mod everywhere {
             none.stderr
         );
         import(&rl, &Tar::new().file("a", "").end(), &["busybox:1"]);
-        let near = rl.run(&["run", "--rm", "busybxo", "true"]).fails_with(125);
+        let near = rl.run(&["run", "--rm", "--pull=never", "busybxo", "true"]).fails_with(125);
         assert!(near.stderr.contains("RL0301") && near.stderr.contains("Did you mean busybox:1?"), "{}", near.stderr);
         let bad = rl.run(&["import", "/dev/null", "Upper"]).fails_with(125);
         assert!(bad.stderr.contains("RL0302"), "{}", bad.stderr);

@@ -83,6 +83,10 @@ fn container() -> Vec<Arg> {
             list("label", "K=V", "Label of the container").short('l'),
             list("label-file", "FILE", "Labels, one a line"),
             value("pull", "POLICY", "missing (default), never, newer, always"),
+            value("platform", "linux/ARCH[/VARIANT]", "The image for that platform"),
+            value("authfile", "FILE", "Where logins are kept, for a pull"),
+            value("tls-verify", "true|false", "false: a registry without TLS will do").require_equals(true),
+            switch("quiet", "No progress of a pull").short('q'),
             value(
                 "plan",
                 "FORMAT",

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::Spec;
 
 use super::PlanFormat;
+use super::image::{self, Ensured, Place, Want};
 use crate::cli::{Globals, warn_fallback};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::rootfs, catalog::state};
 use crate::host::Host;
-use crate::image::{Hold, Store};
+use crate::image::Hold;
 use crate::plan::{self, Plan, RootSource};
 use crate::runtime::base::{self, Entered};
 use crate::runtime::container::{self, Container};
@@ -27,20 +28,25 @@ struct Compiled {
 }
 
 /// Runs the container, or prints what would be done; gives the exit status.
-pub(super) fn launch(globals: &Globals, run: &RunSpec, show: Option<PlanFormat>) -> Result<u8> {
+pub(super) fn launch(globals: &Globals, run: &RunSpec, want: &Want, show: Option<PlanFormat>) -> Result<u8> {
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
+    let place = match image::ensure(globals, &host, &run.source, want)? {
+        Ensured::There(place) => place,
+        Ensured::Ended(status) => return Ok(status),
+    };
     if let Some(format) = show {
-        return print(&host, run, format);
+        return print(&host, run, place.as_ref(), format);
     }
     let entered = base::enter(&host, &run.userns)?;
     warn_fallback(entered.fallback.as_ref());
     // Until the container has ended: rl rmi must not take its layers away.
-    let (image, layers, _hold) = root(&host, &run.source)?;
+    let (image, layers, _hold) = root(&run.source, place.as_ref())?;
     let container = Container::create(&host.dirs, run.name.as_deref())?;
     if let Some(path) = &run.cidfile {
         write_cidfile(path, &container.identity.id)?;
     }
-    let launch = Launch { host: &host, run, entered: &entered, image: &image, container: &container };
+    let shared = matches!(layers, Layers::Shared(_));
+    let launch = Launch { host: &host, run, entered: &entered, image: &image, container: &container, shared };
     let made = launch.start(&layers.below(&container.data, run.remove), globals.storage_driver);
     let kept = !run.remove && made.is_ok() && !matches!(run.source, Source::Directory { overlay: false, .. });
     container.remove(kept)?;
@@ -54,6 +60,8 @@ struct Launch<'a> {
     entered: &'a Entered,
     image: &'a ImageConfig,
     container: &'a Container,
+    /// Only fuse-overlayfs understands its layers.
+    shared: bool,
 }
 
 impl Launch<'_> {
@@ -75,16 +83,20 @@ impl Launch<'_> {
     }
 
     fn attempt(&self, root: &RootSource, driver: Driver) -> Result<u8> {
-        let Self { host, run, entered, image, container } = self;
+        let Self { host, run, entered, image, container, shared } = self;
+        let plain = |ids: &Ids| !shared && !fuse::is_needed(ids);
         let ids = resolve_ids(host, &run.userns, entered)?;
         let mut mounted = None;
         let root = match (root, driver) {
             (RootSource::Directory(_), _) => root.clone(),
-            (RootSource::Overlay { .. }, Driver::Overlay) if !fuse::is_needed(&ids) => root.clone(),
+            (RootSource::Overlay { .. }, Driver::Overlay) if plain(&ids) => root.clone(),
+            // The copy has the real owners, whoever made the layers.
             (RootSource::Overlay { lower, .. }, Driver::Copy) if !fuse::is_needed(&ids) => {
                 RootSource::Directory(copied(lower, &container.data)?)
             }
-            (RootSource::Overlay { .. }, _) => mounted.insert(fuse::mount(root, &ids, &container.identity.dir)?).root(),
+            (RootSource::Overlay { .. }, _) => {
+                mounted.insert(fuse::mount(root, &ids, *shared, &container.identity.dir)?).root()
+            }
         };
         let Compiled { plan, extras, .. } = compile(host, run, entered, image, &root, &container.identity)?;
         let bounding = plan.bounding().unwrap_or_default();
@@ -115,10 +127,10 @@ fn copied(layers: &[PathBuf], data: &Path) -> Result<PathBuf> {
 }
 
 /// `--plan`: starts nothing and makes nothing.
-fn print(host: &Host, run: &RunSpec, format: PlanFormat) -> Result<u8> {
+fn print(host: &Host, run: &RunSpec, place: Option<&Place>, format: PlanFormat) -> Result<u8> {
     let entered = base::foresee(host, &run.userns)?;
     warn_fallback(entered.fallback.as_ref());
-    let (image, layers, _) = root(host, &run.source)?;
+    let (image, layers, _) = root(&run.source, place)?;
     let id = container::new_id()?;
     let name = run.name.clone().unwrap_or_else(|| id[..12].to_owned());
     let identity = Identity { dir: host.dirs.containers().join(&id), id, name };
@@ -171,6 +183,8 @@ fn facts(run: &RunSpec) -> Facts {
 /// What lies below the container's writable directory.
 enum Layers {
     Image(Vec<PathBuf>),
+    /// Somebody else's, with owners in attributes.
+    Shared(Vec<PathBuf>),
     Overlay(PathBuf),
     Plain(PathBuf),
 }
@@ -185,18 +199,20 @@ impl Layers {
             volatile: throwaway,
         };
         match self {
-            Self::Image(layers) => overlay(layers),
+            Self::Image(layers) | Self::Shared(layers) => overlay(layers),
             Self::Overlay(path) => overlay(vec![path]),
             Self::Plain(path) => RootSource::Directory(path),
         }
     }
 }
 
-fn root(host: &Host, source: &Source) -> Result<(ImageConfig, Layers, Hold)> {
+fn root(source: &Source, place: Option<&Place>) -> Result<(ImageConfig, Layers, Hold)> {
     match source {
         Source::Image(name) => {
-            let image = Store::open(&host.dirs).find(name, None)?;
-            Ok((image.config, Layers::Image(image.layers), image.hold))
+            let place = place.ok_or_else(|| Error::new(&state::INTERNAL, format!("find the image {name}")))?;
+            let image = place.find()?;
+            let layers = if image.shared { Layers::Shared(image.layers) } else { Layers::Image(image.layers) };
+            Ok((image.config, layers, image.hold))
         }
         Source::Directory { path, overlay: true } => {
             Ok((ImageConfig::default(), Layers::Overlay(path.clone()), Hold::default()))

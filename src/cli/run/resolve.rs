@@ -17,7 +17,6 @@ const LONGEST_HOSTNAME: usize = 64;
 /// Gives every word its meaning.
 pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
     let (source, command) = words(matches)?;
-    check_pull(matches)?;
     let security = security::security(&all(matches, "security-opt"))?;
     let share = share(matches)?;
     let volumes = volume::volumes(&all(matches, "volume"), &all(matches, "mount"), &all(matches, "tmpfs"))?;
@@ -109,19 +108,6 @@ fn directory(word: &str) -> Result<Source> {
         return Err(Error::new(&rootfs::ROOTFS, doing()).because("it is not a directory"));
     }
     Ok(Source::Directory { path, overlay })
-}
-
-/// There is no registry to pull from yet, so a policy that demands one can't be kept.
-fn check_pull(matches: &ArgMatches) -> Result<()> {
-    match one(matches, "pull") {
-        None | Some("missing" | "never" | "newer" | "true" | "false") => Ok(()),
-        Some("always") => Err(Error::new(
-            &command_line::USAGE,
-            "--pull=always: images come from rl import; there is no registry to ask",
-        )
-        .fix("Leave --pull out, or import the image again.")),
-        Some(other) => Err(wrong("pull", other, "missing, never, newer or always")),
-    }
 }
 
 /// A string is one word, as in docker; a JSON array has several; an empty string removes the image's own.

@@ -96,7 +96,7 @@ fn a_flag_that_does_not_exist_is_never_an_image() {
         ("-p80:80", "-p"),
         ("-m 1g", "-m"),
         ("--restart=always", "--restart"),
-        ("--platform=linux/arm64", "--platform"),
+        ("--network-alias=x", "--network-alias"),
     ] {
         let error = with(flags).expect_err(flags);
         assert!(error.summary().contains(&format!("'{named}'")), "{flags}: {error}");
@@ -187,12 +187,16 @@ fn user_namespaces_have_modes_and_maps() {
 }
 
 #[test]
-fn pull_policies_are_those_that_can_be_kept() {
-    for fine in ["missing", "never", "newer"] {
-        assert!(with(&format!("--pull={fine}")).is_ok(), "{fine}");
+fn pull_policies_are_docker_s_and_podman_s() {
+    let want = |flags: &str| {
+        let words: Vec<_> = flags.split_whitespace().chain(["image"]).collect();
+        let matches = super::args::command().no_binary_name(true).try_get_matches_from(words).expect(flags);
+        super::image::Want::of(&matches)
+    };
+    for fine in ["missing", "never", "newer", "always"] {
+        assert!(want(&format!("--pull={fine}")).is_ok(), "{fine}");
     }
-    assert!(with("--pull=always").expect_err("no registry").summary().contains("registry"));
-    assert!(with("--pull=sometimes").is_err());
+    assert!(want("--pull=sometimes").expect_err("no policy").summary().contains("--pull"));
 }
 
 #[test]

@@ -67,6 +67,10 @@ entries! {
     SAVE = 318, exit 125, "cannot save the image",
         why "The file or directory can't be written to: it is read-only, full, of another kind, or a pipe whose reader has gone.",
         fix "Check the path that is named and the free space.";
+    /// Images for other users.
+    SHARE = 319, exit 125, "cannot share images from this store",
+        why "A shared store is for shared images only: all users of the machine read what is in it. Its maker needs subordinate ids, its users need fuse-overlayfs.",
+        fix "See docs/shared-stores.md.";
     /// The registry does not answer, or not as one.
     REGISTRY = 320, exit 125, "cannot use the registry",
         why "The registry's host can't be reached, its certificate is not trusted, it is out of order, or something else than a registry answers there.",
@@ -87,6 +91,10 @@ entries! {
     CREDENTIALS = 324, exit 125, "cannot read your logins",
         why "A file of logins (auth.json, config.json) is damaged, or a credential helper that it names is missing or fails.",
         fix "Repair the file that is named, or set REGISTRY_AUTH_FILE to another one.";
+    /// Nobody is logged in.
+    NO_LOGIN = 327, exit 1, "you are not logged in",
+        why "There is no login for the registry in the file where rl keeps them.",
+        fix "Log in: rl login REGISTRY";
     /// Forbidden by configuration.
     BLOCKED = 325, exit 125, "this registry is blocked here",
         why "A configuration file of yours or of this machine says blocked = true for it.",

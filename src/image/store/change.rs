@@ -6,12 +6,13 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::{Store, names_in};
+use super::{SHARED_MARK, Store, names_in};
 use crate::error::{Context, Error, Result, catalog::image};
 use crate::image::digest::Digest;
 use crate::image::document::Document;
@@ -171,8 +172,31 @@ impl Store {
                 fs::rename(&from, &target).context(&image::STORE, doing)?;
             }
         }
+        if self.is_shared() {
+            let own = document.layers.iter().map(|layer| self.layer(&layer.dir));
+            own.chain([layers.clone(), self.images()]).try_for_each(|dir| open_up(&dir, 0o755))?;
+        }
         sync_dir(&layers)?;
         self.write(document)
+    }
+
+    /// Makes it one that other users read, from now on.
+    ///
+    /// # Errors
+    /// `RL0319` where it has images already, which were not meant for others.
+    pub fn share(&self) -> Result<()> {
+        if self.is_shared() {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        if !self.documents()?.is_empty() {
+            return Err(Error::new(&image::SHARE, format!("share {}", self.root.display()))
+                .because("it has images that were not meant for others")
+                .fix("Use a store of its own: rl --root DIR pull --shared IMAGE"));
+        }
+        let mark = self.root.join(SHARED_MARK);
+        File::create(&mark).context(&image::STORE, || format!("make {}", mark.display()))?;
+        open_up(&self.root, 0o755)
     }
 
     /// Gives the image of `text` one more name.
@@ -238,11 +262,18 @@ fn lock(dir: &Path, how: FlockArg) -> Result<Flock<File>> {
     lock.context(&image::STORE, || format!("lock {}", dir.display()))
 }
 
-/// Written beside, synced, renamed.
+/// Lets other users read, whatever the umask.
+fn open_up(path: &Path, mode: u32) -> Result<()> {
+    let opened = fs::set_permissions(path, PermissionsExt::from_mode(mode));
+    opened.context(&image::STORE, || format!("open {} to other users", path.display()))
+}
+
+/// Written beside, synced, renamed. Who may read it is the directory's to say.
 fn replace(dir: &Path, file: &str, text: &[u8]) -> Result<()> {
     let (staged, target) = (dir.join(format!("{file}.new")), dir.join(file));
     let written = File::create(&staged).and_then(|mut new| new.write_all(text).and_then(|()| new.sync_all()));
     written.context(&image::STORE, || format!("write {}", staged.display()))?;
+    open_up(&staged, 0o644)?;
     fs::rename(&staged, &target).context(&image::STORE, || format!("rename {}", staged.display()))?;
     sync_dir(dir)
 }
