@@ -5,6 +5,7 @@
 
 pub mod explain;
 pub mod format;
+pub mod image;
 pub mod images;
 pub mod import;
 pub mod info;
@@ -12,6 +13,7 @@ pub mod load;
 pub mod login;
 pub mod mount;
 pub mod progress;
+pub mod prune;
 pub mod pull;
 pub mod push;
 mod registry;
@@ -77,6 +79,7 @@ pub static VERBS: &[Verb] = &[
     load::VERB,
     save::VERB,
     images::VERB,
+    image::HISTORY,
     tag::VERB,
     rmi::VERB,
     search::VERB,
@@ -111,6 +114,10 @@ pub static GROUPS: &[Group] = &[
             ("save", save::VERB),
             ("tag", tag::VERB),
             ("rm", rmi::VERB),
+            ("history", image::HISTORY),
+            ("inspect", image::INSPECT),
+            ("tree", image::TREE),
+            ("prune", prune::PRUNE),
             ("mount", mount::MOUNT),
             ("unmount", mount::UNMOUNT),
         ],
@@ -118,7 +125,7 @@ pub static GROUPS: &[Group] = &[
     Group {
         name: "system",
         about: "The store and this machine",
-        verbs: &[("check", system::CHECK), ("info", info::VERB)],
+        verbs: &[("check", system::CHECK), ("df", prune::DF), ("info", info::VERB)],
     },
 ];
 

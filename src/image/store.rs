@@ -398,8 +398,8 @@ fn listed(document: &Document) -> Listed {
     }
 }
 
-/// RFC 3339, as configurations have it. Images that were made reproducibly say 1970, and that is what is shown.
-fn seconds(text: &str) -> Option<u64> {
+/// Since 1970, of RFC 3339, as configurations have it. Images that were made reproducibly say 1970, and that is what is shown.
+pub fn seconds(text: &str) -> Option<u64> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     u64::try_from(time.unix_timestamp()).ok()
 }

@@ -190,7 +190,7 @@ fn user_namespaces_have_modes_and_maps() {
 fn pull_policies_are_docker_s_and_podman_s() {
     let want = |flags: &str| {
         let words: Vec<_> = flags.split_whitespace().chain(["image"]).collect();
-        let matches = super::args::command().no_binary_name(true).try_get_matches_from(words).expect(flags);
+        let matches = args::command().no_binary_name(true).try_get_matches_from(words).expect(flags);
         super::image::Want::of(&matches)
     };
     for fine in ["missing", "never", "newer", "always"] {
