@@ -6,6 +6,7 @@
 mod support;
 
 mod check;
+mod exchange;
 mod faithful;
 mod hostile;
 mod layers;

@@ -43,7 +43,9 @@ struct Entry {
 impl Entry {
     fn is_called(&self, name: &str) -> bool {
         let own = |key| self.annotations.get(key).map(String::as_str);
-        own(REF_NAME) == Some(name) || own(IMAGE_NAME) == Some(name)
+        // Whoever types `debian:12` means the image that is called docker.io/library/debian:12 there, too.
+        let meant = || Reference::parse(name).ok().map(|name| name.canonical());
+        own(REF_NAME) == Some(name) || own(IMAGE_NAME).is_some() && own(IMAGE_NAME) == meant().as_deref()
     }
 
     /// What an image may be called here: a lone tag is no name.
