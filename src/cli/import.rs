@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use oci_spec::image::Config;
 
 use self::change::changed;
+use super::system::sync_later;
 use super::{Globals, Verb, in_namespace};
 use crate::error::{Context, Result, catalog::command_line};
 use crate::host::config;
@@ -57,6 +58,7 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let options =
         Import { name, platform, config, message: word("message").map(str::to_owned), squash: base.uid.total() == 1 };
     let (id, summary) = image::import(&Store::open(&host.dirs).with(config::Config::read()?.limits), input, &options)?;
+    sync_later(&host);
     if !matches.get_flag("quiet") {
         remarks(&summary);
     }

@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::import::remarks;
 use super::progress::{Report, Way};
 use super::pull::take_in;
+use super::system::sync_later;
 use super::{Globals, Verb, in_namespace};
 use crate::error::{Error, Result, catalog::command_line};
 use crate::host::config::Config;
@@ -52,11 +53,12 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let store = Store::open(&host.dirs).with(Config::read()?.limits);
     let squash = base.uid.total() == 1;
     let quiet = matches.get_flag("quiet");
-    let host = Platform::host();
+    let own = Platform::host();
     for found in exchange::open_all(&store, &input)? {
         let progress = Report::stderr(quiet, Way::Through);
-        let chosen = platform.as_ref().unwrap_or(&host);
+        let chosen = platform.as_ref().unwrap_or(&own);
         let pulled = take_in(&store, &found, chosen, (platform.is_some(), squash), &progress)?;
+        sync_later(&host);
         if !quiet {
             remarks(&pulled.summary);
         }

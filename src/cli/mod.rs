@@ -125,7 +125,7 @@ pub static GROUPS: &[Group] = &[
     Group {
         name: "system",
         about: "The store and this machine",
-        verbs: &[("check", system::CHECK), ("df", prune::DF), ("info", info::VERB)],
+        verbs: &[("check", system::CHECK), ("sync", system::SYNC), ("df", prune::DF), ("info", info::VERB)],
     },
 ];
 

@@ -5,6 +5,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::import::remarks;
 use super::progress::{Report, Way};
 use super::registry::{self, Access};
+use super::system::sync_later;
 use super::{Globals, Verb, enter};
 use crate::error::Result;
 use crate::host::Host;
@@ -73,6 +74,7 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         let found = open(&store, one, tag.as_ref())?;
         let squash = base.uid.total() == 1;
         let pulled = take_in(&store, &found, &one.platform, (one.strict, squash), &progress)?;
+        sync_later(&host);
         if !matches.get_flag("quiet") {
             remarks(&pulled.summary);
         }

@@ -1,13 +1,24 @@
-//! `rl system check`: the store, verified and repaired.
+//! `rl system check`: the store, verified and repaired. `rl system sync`: the store, written to the disk.
+//!
+//! The surprise: what has put an image into the store starts the second as a process of its own and ends; so nobody waits
+//! for the disk.
+
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{Globals, Verb, in_namespace};
 use crate::error::Result;
+use crate::host::Host;
 use crate::image::{Finding, Severity, Store, check};
 
 /// `rl system check`.
 pub const CHECK: Verb = Verb { name: "check", about: "Verify the image store: digests, chains, orphans", command, run };
+
+/// `rl system sync`.
+pub const SYNC: Verb =
+    Verb { name: "sync", about: "Write the store to the disk now", command: sync_command, run: run_sync };
 
 fn command() -> Command {
     Command::new("rl system check")
@@ -38,6 +49,28 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         }
     }
     Ok(u8::from(left > 0))
+}
+
+fn sync_command() -> Command {
+    Command::new("rl system sync").about(SYNC.about).after_help(
+        "Every command that makes layers leaves this to a process in the background, so it is only needed before the store's file\n\
+         system is taken away. After a power cut, what was not on the disk is made again: rl system check --repair.",
+    )
+}
+
+fn run_sync(globals: &Globals, _: &ArgMatches) -> Result<u8> {
+    let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
+    Store::open(&host.dirs).sync().map(|()| 0)
+}
+
+/// Lets a process of its own write to the disk what this one has put into the store.
+pub(super) fn sync_later(host: &Host) {
+    // Not ended with the foreground of a terminal, and no pipe of ours is kept open.
+    let mut command = std::process::Command::new("/proc/self/exe");
+    command.arg("--root").arg(&host.dirs.data).arg("--runroot").arg(&host.dirs.run).args(["system", "sync"]);
+    command.process_group(0).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // The layers are marked: without it they are made again should the machine go down before it has written by itself.
+    let _ = command.spawn();
 }
 
 fn line(finding: &Finding) -> String {

@@ -1,4 +1,4 @@
-//! The kernel's version, as uname(2) says it.
+//! The kernel's version, as uname(2) says it, and the id of its boot.
 //!
 //! Owns the reading of `6.1.0-18-amd64` as 6.1. It decides nothing by it: whether the kernel can do something is found
 //! out by trying, because distributions carry features back. The surprise: only documents that name a version
@@ -15,6 +15,11 @@ fn parse(release: &str) -> (u32, u32) {
         (Some(Ok(version)), Some(Ok(patch_level))) => (version, patch_level),
         _ => (0, 0),
     }
+}
+
+/// The id of this boot.
+pub fn boot_id() -> Option<String> {
+    Some(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim_end().to_owned())
 }
 
 #[cfg(test)]

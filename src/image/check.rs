@@ -1,8 +1,8 @@
 //! `rl system check`: whether the store is what its documents say.
 //!
 //! Owns the questions: does every image have its layers and blobs, is every blob what its digest says, is every layer
-//! under the name of its chain, and what is there that nothing needs. Owns the repair, too, which only deletes: what is
-//! damaged can be pulled or imported again, what was lost can't be guessed. The surprise: garbage is no damage; a
+//! under the name of its chain, and what is there that nothing needs. Owns the repair, too, which deletes what is
+//! damaged, for it can be pulled or imported again, and makes layers again whose archives are there. The surprise: garbage is no damage; a
 //! killed pull leaves some for the next one to go on with.
 
 use std::collections::BTreeSet;
@@ -12,8 +12,9 @@ use std::path::Path;
 
 use super::digest::Digest;
 use super::document::Document;
+use super::remake::remake;
 use super::staging::{Staging, try_lock};
-use super::store::{Store, names_in};
+use super::store::{Store, Written, names_in, written};
 use super::unpack::chain;
 use crate::error::{Context, Error, Result, catalog::image};
 
@@ -44,6 +45,7 @@ pub struct Finding {
 pub fn check(store: &Store, repair: bool) -> Result<Vec<Finding>> {
     let mut checker = Checker { store, repair, findings: Vec::new() };
     checker.blobs()?;
+    checker.lost()?;
     let lock = store.lock()?;
     let documents = checker.documents()?;
     checker.garbage(&documents)?;
@@ -87,6 +89,30 @@ impl Checker<'_> {
                     Ok(_) => {}
                     Err(error) => self.find(Severity::Damaged, error.summary(), delete)?,
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Without the store's lock, which making them again takes.
+    fn lost(&mut self) -> Result<()> {
+        for file in names_in(&self.store.root().join("images"))? {
+            // What can't be read is told of with the other documents.
+            let Ok(Some(document)) = self.store.read(&file) else { continue };
+            let mut layers = document.layers.iter().map(|layer| written(&self.store.layer(&layer.dir)));
+            if layers.any(|layer| matches!(layer, Ok(Written::Lost))) {
+                let name = document.name.clone().unwrap_or_else(|| document.id.clone());
+                let what = format!("the image {name}: the machine went down before all of it was on the disk");
+                let store = self.store;
+                self.find(Severity::Damaged, what, || match remake(store, &document) {
+                    Ok(()) => Ok("made again of its archives".into()),
+                    Err(error) => {
+                        let path = store.root().join("images").join(&file);
+                        let deleted = fs::remove_file(&path);
+                        deleted.context(&image::STORE, || format!("remove {}", path.display()))?;
+                        Ok(format!("its name was removed; pull or import it again: {}", error.summary()))
+                    }
+                })?;
             }
         }
         Ok(())

@@ -138,7 +138,7 @@ fn work(
         encoder.finish()?;
     }
     let media_type = if compression == Compression::Gzip { OCI_LAYER_GZIP } else { OCI_LAYER_ZSTD };
-    let kept = keep.and_then(|kept| Some(Rc::into_inner(kept)?.into_inner().descriptor(media_type)));
+    let kept = keep.and_then(Rc::into_inner).map(|kept| kept.into_inner().descriptor(media_type)).transpose()?;
     Ok(Finished { diff_id: digest.finish(), kept })
 }
 
@@ -156,8 +156,10 @@ impl Kept {
         self.file.write_all(bytes)
     }
 
-    fn descriptor(self, media_type: &str) -> Descriptor {
-        Descriptor { media_type: media_type.to_owned(), digest: self.hasher.finish(), size: self.size }
+    /// When it is on the disk.
+    fn descriptor(self, media_type: &str) -> io::Result<Descriptor> {
+        self.file.sync_data()?;
+        Ok(Descriptor { media_type: media_type.to_owned(), digest: self.hasher.finish(), size: self.size })
     }
 }
 

@@ -64,7 +64,8 @@ pub fn import(store: &Store, input: impl Read + Send + 'static, options: &Import
     About::of(&entry).write(&layer)?;
     let made = Made { layers: vec![(layer, entry.dir.clone())], blobs: vec![(kept, entry.blob.digest.clone())] };
     let document = Document::new(options.name.as_ref(), vec![entry], None, config, configuration);
-    store.commit(&staging, made, &document)?;
+    store.commit(made, &document)?;
+    drop(staging);
     drop(using);
     Ok((document.id, summary))
 }

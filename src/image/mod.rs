@@ -26,6 +26,7 @@ mod publish;
 mod pull;
 pub mod reference;
 pub mod registry;
+mod remake;
 mod remove;
 mod send;
 mod sparse;

@@ -83,7 +83,7 @@ pub fn pull(store: &Store, source: &dyn Source, what: &Pull<'_>, progress: &dyn 
         let error = Error::new(&image::NO_PLATFORM, what.platform.to_string());
         return Err(error.because(format!("the image that there is is for {}", document.platform)));
     }
-    store.commit(&layers.staging, Made { layers: layers.staged, blobs: Vec::new() }, &document)?;
+    store.commit(Made { layers: layers.staged, blobs: Vec::new() }, &document)?;
     let Document { id, platform, .. } = document;
     Ok(Pulled { id, digest: manifest.digest.clone(), platform, summary: layers.summary })
 }

@@ -50,7 +50,7 @@ pub fn outgoing<'a>(store: &'a Store, text: &str, platform: Option<&Platform>) -
 }
 
 /// As it came, if the archives are those that it came with.
-fn manifest(store: &Store, document: &Document) -> Result<Manifest> {
+pub(super) fn manifest(store: &Store, document: &Document) -> Result<Manifest> {
     let layers: Vec<Descriptor> = document.layers.iter().map(|layer| layer.blob.clone()).collect();
     if let Some(descriptor) = &document.manifest
         && let Some(bytes) = store.blobs().read(descriptor)?

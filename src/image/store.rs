@@ -8,6 +8,7 @@
 //! nothing counts references; what no document names is garbage, found when an image is removed.
 
 mod change;
+mod written;
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -21,6 +22,7 @@ use time::format_description::well_known::Rfc3339;
 
 pub use self::change::Removed;
 pub(super) use self::change::{Made, Using};
+pub(super) use self::written::{Written, written};
 use super::blobs::Blobs;
 use super::document::{Document, Layer};
 use super::manifest::Descriptor;
@@ -186,6 +188,7 @@ impl Store {
         let mut document = self.document(text, platform)?;
         loop {
             if let Some(hold) = self.hold(&document)? {
+                self.refuse_lost(text, &document)?;
                 let layers = document.visible().map(|layer| self.layer(layer).join("diff")).collect();
                 let config = document.run_config();
                 let shared = document.layers.iter().any(|layer| layer.dir.ends_with(SHARED));
@@ -296,6 +299,9 @@ impl Store {
     /// A layer that is there, for an image that is coming.
     pub(super) fn hold_layer(&self, name: &str) -> Result<Option<(Hold, About)>> {
         let Some(lock) = self.hold_one(name)? else { return Ok(None) };
+        if written(&self.layer(name))? == Written::Lost {
+            return Ok(None);
+        }
         Ok(Some((Hold(vec![lock]), About::read(&self.layer(name))?)))
     }
 
@@ -327,7 +333,8 @@ impl Store {
         }
     }
 
-    fn read(&self, file: &str) -> Result<Option<Document>> {
+    /// The document of a file in `images/`.
+    pub(super) fn read(&self, file: &str) -> Result<Option<Document>> {
         let path = self.images().join(file);
         match fs::read(&path) {
             Ok(bytes) => Document::parse(&path, &bytes).map(Some),

@@ -20,6 +20,7 @@ use subid::IdMap;
 
 use super::{procfs, refusal::refused};
 use crate::error::{Context, Error, Result, catalog::ids, catalog::state};
+use crate::host::kernel;
 use crate::sys::child::{close_all_but, exit_now, open_pidfd};
 use crate::sys::clone::{Side, clone};
 use crate::sys::process;
@@ -74,7 +75,7 @@ pub fn join(run: &Path, wanted: impl FnOnce() -> Result<Maps>, direct: bool) -> 
 /// None: there is none, or it can't be trusted; then it is made again.
 fn join_existing(run: &Path, sources: &str) -> Option<Maps> {
     let held: Held = serde_json::from_slice(&std::fs::read(run.join("holder/state")).ok()?).ok()?;
-    if held.version != VERSION || held.sources != sources || held.boot_id != procfs::boot_id()? {
+    if held.version != VERSION || held.sources != sources || held.boot_id != kernel::boot_id()? {
         return None;
     }
     // The pidfd first, then the start time: if the pid is another process's by now, the time is not the recorded one.
@@ -111,7 +112,7 @@ fn start(dir: &Path, maps: &Maps, sources: String, direct: bool) -> Result<Owned
     let unknown = || Error::new(&ids::HELD_NAMESPACE, format!("identify the holder, process {pid}"));
     let held = Held {
         version: VERSION,
-        boot_id: procfs::boot_id().ok_or_else(unknown)?,
+        boot_id: kernel::boot_id().ok_or_else(unknown)?,
         pid,
         start_time: procfs::start_time(pid).ok_or_else(unknown)?,
         sources,

@@ -65,6 +65,61 @@ mod everywhere {
         );
     }
 
+    /// As a power cut leaves a layer that was in memory only: marked by a boot that is over, with half of its files.
+    fn lose(layer: &Path) {
+        let _ = std::fs::remove_file(layer.join("unsynced"));
+        std::os::unix::fs::symlink("00000000-0000-0000-0000-000000000000", layer.join("unsynced")).expect("mark");
+        std::fs::write(layer.join("diff/first"), "").expect("cut the file off");
+    }
+
+    #[test]
+    fn a_layer_that_was_not_on_the_disk_when_the_machine_went_down() {
+        found(|_, first| lose(first), "went down", 1, &["first", "second"]);
+    }
+
+    #[test]
+    fn a_layer_that_was_lost_is_not_used_and_is_made_again_of_its_archive() {
+        let (rl, first) = store();
+        lose(&first);
+        let refused = rl.run(&["run", "--rm", "--network", "none", "first", "true"]).fails_with(125);
+        assert!(refused.stderr.contains("RL0328"), "{}", refused.stderr);
+        assert_eq!(std::fs::read_to_string(first.join("diff/first")).expect("read"), "");
+        check(&rl, &["--repair"], 0);
+        assert_eq!(std::fs::read_to_string(first.join("diff/first")).expect("read"), "content");
+        clean(&rl);
+    }
+
+    #[test]
+    fn a_layer_that_was_lost_with_its_archive_loses_its_name() {
+        let damage = |rl: &Rl, first: &Path| {
+            lose(first);
+            let about = std::fs::read_to_string(first.join("about.json")).expect("read");
+            let hex =
+                about.split("\"digest\":\"sha256:").nth(1).expect("its blob").get(..64).expect("its digest").to_owned();
+            std::fs::remove_file(rl.root().join("blobs/sha256").join(hex)).expect("remove");
+        };
+        found(damage, "went down", 1, &["second"]);
+    }
+
+    #[test]
+    fn an_import_replaces_a_layer_that_was_lost() {
+        let (rl, first) = store();
+        lose(&first);
+        import(&rl, "first");
+        assert_eq!(std::fs::read_to_string(first.join("diff/first")).expect("read"), "content");
+        clean(&rl);
+    }
+
+    #[test]
+    fn system_sync_leaves_no_mark() {
+        let (rl, first) = store();
+        rl.run(&["system", "sync"]).success();
+        assert!(first.join("about.json").exists());
+        for layer in entries(&rl.root().join("layers")) {
+            assert!(std::fs::symlink_metadata(layer.join("unsynced")).is_err(), "{}", layer.display());
+        }
+    }
+
     #[test]
     fn a_document_that_is_cut_off() {
         let cut = |rl: &Rl, _: &Path| {

@@ -103,6 +103,10 @@ entries! {
     CONFIG = 326, exit 125, "cannot use a configuration file",
         why "A file is no TOML, or has a key that rl does not know.",
         fix "Correct the file that is named; docs/config.md has all keys.";
+    /// The machine went down before a layer was on the disk.
+    NOT_WRITTEN = 328, exit 125, "a layer may be half there",
+        why "The machine went down before the layer that a pull or import had made was written to the disk.",
+        fix "Make it again of its archive, which is there: rl system check --repair.";
     /// A tree could not be deleted.
     REMOVE = 310, exit 125, "cannot delete a directory tree",
         why "A file below it is a mount point of another process, immutable, or on a file system that is read-only.",

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
+use super::written::{Written, mark, written};
 use super::{SHARED_MARK, Store, names_in};
 use crate::error::{Context, Error, Result, catalog::image};
 use crate::image::digest::Digest;
@@ -151,23 +152,25 @@ impl Store {
         made
     }
 
-    /// Puts what was staged into place and writes the image's document.
-    pub(in crate::image) fn commit(&self, staged: &Staging, made: Made, document: &Document) -> Result<()> {
+    /// Puts what was staged into place and writes the image's document. The layers may be in memory only
+    /// ([`Store::sync`]); all else is on the disk.
+    pub(in crate::image) fn commit(&self, made: Made, document: &Document) -> Result<()> {
         let layers = self.root.join("layers");
         make_dir(&layers)?;
         make_dir(&self.images())?;
-        if !made.layers.is_empty() {
-            let dir = File::open(&staged.dir).context(&image::STORE, || format!("open {}", staged.dir.display()))?;
-            // One syncfs(2) for all layers: an fsync a file would cost more than the unpacking.
-            nix::unistd::syncfs(&dir).context(&image::STORE, || "write the layers to the disk".into())?;
-        }
-        let _lock = self.lock()?;
+        let turn = self.lock()?;
         for (from, digest) in made.blobs {
             self.blobs.adopt(&from, &digest)?;
         }
+        let mut condemned = Vec::new();
         for (from, name) in made.layers {
             let target = self.layer(&name);
+            if target.exists() && written(&target)? == Written::Lost {
+                let lock = lock(&target, FlockArg::LockExclusive)?;
+                condemned.push(Staging::condemn(&self.root.join("staging"), &target, lock)?);
+            }
             if !target.exists() {
+                mark(&from)?;
                 let doing = || format!("rename {} to {}", from.display(), target.display());
                 fs::rename(&from, &target).context(&image::STORE, doing)?;
             }
@@ -177,7 +180,11 @@ impl Store {
             own.chain([layers.clone(), self.images()]).try_for_each(|dir| open_up(&dir, 0o755))?;
         }
         sync_dir(&layers)?;
-        self.write(document)
+        self.write(document)?;
+        // Deleting takes a while.
+        drop(turn);
+        drop(condemned);
+        Ok(())
     }
 
     /// Makes it one that other users read, from now on.
