@@ -330,13 +330,23 @@ need_certificates() {
 	export CARGO_HTTP_CAINFO
 }
 
+# Where cargo builds: its own configuration may say otherwise than CARGO_TARGET_DIR. Before there is a cargo, the default.
+target_directory() {
+	found=
+	if candidate=$(find_cargo); then
+		found=$(cd "$top" && PATH=$(dirname "$candidate"):$PATH "$candidate" metadata --no-deps --format-version=1 2>/dev/null |
+			sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+	fi
+	echo "${found:-${CARGO_TARGET_DIR:-$top/target}}"
+}
+
 # A binary that is newer than all sources is used as it is.
 build() {
 	if [ ! -w "$top" ] && [ -z "${CARGO_TARGET_DIR:-}" ]; then
 		CARGO_TARGET_DIR=${XDG_CACHE_HOME:-$HOME/.cache}/rl-build
 		export CARGO_TARGET_DIR
 	fi
-	binary=${CARGO_TARGET_DIR:-$top/target}/release/rl
+	binary=$(target_directory)/release/rl
 	set -- "$top/src" "$top/helpers" "$top/Cargo.toml" "$top/Cargo.lock"
 	newer=$(find "$@" -newer "$binary" -type f 2>/dev/null || echo all)
 	if [ -x "$binary" ] && [ -z "$newer" ]; then return; fi
@@ -349,6 +359,7 @@ build() {
 	need_certificates
 	did "building rl with $cargo (some minutes the first time)"
 	(cd "$top" && PATH=$(dirname "$cargo"):$PATH "$cargo" build --release --locked --quiet)
+	binary=$(target_directory)/release/rl
 	# cargo leaves the file alone where only tests have changed.
 	touch "$binary"
 }

@@ -8,7 +8,6 @@ set -eu
 
 top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 cd "$top"
-target=${CARGO_TARGET_DIR:-$top/target}
 is_root() { [ "$(id -u)" = 0 ]; }
 if is_root; then default=/var/cache/rl-tests; else default=${XDG_CACHE_HOME:-$HOME/.cache}/rl-tests; fi
 RL_TEST_CACHE=${RL_TEST_CACHE:-$default}
@@ -41,6 +40,8 @@ build() {
 	cargo nextest archive --workspace --all-targets --locked --cargo-quiet --archive-file "$work/tests.tar.zst"
 	platform=$(rustc -vV | sed -n 's/^host: //p')
 	cargo metadata --locked --format-version=1 --filter-platform "$platform" >"$work/metadata.json"
+	# Where cargo builds is its own configuration's affair too, not just CARGO_TARGET_DIR's.
+	target=$(sed 's/.*"target_directory":"\([^"]*\)".*/\1/' "$work/metadata.json")
 	cp "$target/release/rl" "$work/rl"
 	cp "$(command -v cargo-nextest)" "$work/cargo-nextest"
 	mkdir "$work/src"

@@ -9,6 +9,7 @@ set -eu
 
 usage() { sed -n '2s/^# //p' "$0"; }
 top=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+built() { (cd "$top" && cargo metadata --no-deps --format-version=1) | sed 's|.*"target_directory":"\([^"]*\)".*|\1/release/rl|'; }
 quick=
 json=
 while [ $# -gt 0 ]; do
@@ -29,7 +30,7 @@ if [ "$(id -u)" = 0 ]; then
 	dir=$(mktemp -d /var/tmp/rl-bench.XXXXXX)
 	trap 'rm -rf "$dir"' EXIT
 	mkdir "$dir/tests" "$dir/tests/bench"
-	cp "${RL_BINARY:-${CARGO_TARGET_DIR:-$top/target}/release/rl}" "$dir/rl"
+	cp "${RL_BINARY:-$(built)}" "$dir/rl"
 	cp "$top"/tests/make-busybox.sh "$dir/tests/"
 	cp "$0" "$dir/tests/bench/run.sh"
 	chmod -R a+rX "$dir"
@@ -49,7 +50,7 @@ if [ "$(id -u)" = 0 ]; then
 fi
 
 command -v hyperfine >/dev/null || { echo "bench: hyperfine is not installed" >&2; exit 1; }
-binary=${RL_BINARY:-${CARGO_TARGET_DIR:-$top/target}/release/rl}
+binary=${RL_BINARY:-$(built)}
 cache=${RL_TEST_CACHE:-/var/cache/rl-tests}
 work=$(mktemp -d)
 mkdir "$work/data" "$work/run" "$work/root" "$work/bundle"
