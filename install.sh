@@ -330,12 +330,12 @@ need_certificates() {
 	export CARGO_HTTP_CAINFO
 }
 
-# Where cargo builds: its own configuration may say otherwise than CARGO_TARGET_DIR. Before there is a cargo, the default.
+# Where cargo builds: its own configuration may say otherwise than CARGO_TARGET_DIR. Without a cargo, the default.
 target_directory() {
 	found=
 	if candidate=$(find_cargo); then
-		found=$(cd "$top" && PATH=$(dirname "$candidate"):$PATH "$candidate" metadata --no-deps --format-version=1 2>/dev/null |
-			sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+		found=$(cd "$top" && PATH=$(dirname "$candidate"):$PATH "$candidate" metadata --no-deps --format-version=1 \
+			2>/dev/null | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 	fi
 	echo "${found:-${CARGO_TARGET_DIR:-$top/target}}"
 }

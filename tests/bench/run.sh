@@ -9,7 +9,10 @@ set -eu
 
 usage() { sed -n '2s/^# //p' "$0"; }
 top=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
-built() { (cd "$top" && cargo metadata --no-deps --format-version=1) | sed 's|.*"target_directory":"\([^"]*\)".*|\1/release/rl|'; }
+built() {
+	(cd "$top" && cargo metadata --no-deps --format-version=1) |
+		sed 's|.*"target_directory":"\([^"]*\)".*|\1/release/rl|'
+}
 quick=
 json=
 while [ $# -gt 0 ]; do
