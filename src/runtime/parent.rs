@@ -1,8 +1,9 @@
 //! The parent's side of a run: everything on the host before Go, then supervision until the container has ended.
 //!
-//! Owns the order on the host side. The surprise: the child is cloned early and waits, so that its namespaces are made while
-//! nothing else can be done; after Go it asks for nothing.
+//! Owns the order on the host side: [`start`] up to exec's success, [`run`] for whoever stays in the foreground. The surprise: the
+//! child is cloned early and waits, so that its namespaces are made while nothing else can be done; after Go it asks for nothing.
 
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
@@ -30,11 +31,29 @@ pub struct Ended {
     pub remark: Option<Error>,
 }
 
-/// Carries the plan out and waits for the container's end.
+/// A container whose command runs. Whoever has this must wait for the child; it dies with this process.
+#[derive(Debug)]
+pub struct Started<T> {
+    /// The container's first process.
+    pub child: Child,
+    /// The signals of this process, blocked since before the clone.
+    pub signals: Signals,
+    /// What was made of the master of the container's terminal.
+    pub terminal: Option<T>,
+}
+
+/// Carries the plan out up to the command's exec. `on_terminal` is given the master of the container's terminal as soon as it has
+/// come, so that nothing typed before the command runs is echoed twice.
 ///
 /// # Errors
 /// What failed before exec, here or in the container's first process.
-pub fn run(plan: &Plan, filter: Option<&Filter>, container: &Container, dirs: &Dirs) -> Result<Ended> {
+pub fn start<T>(
+    plan: &Plan,
+    filter: Option<&Filter>,
+    container: &Container,
+    dirs: &Dirs,
+    on_terminal: impl FnOnce(OwnedFd) -> Result<T>,
+) -> Result<Started<T>> {
     prepare(&plan.host, &dirs.run)?;
     let signals = Signals::block().context(&codes::SETUP, || "block signals".into())?;
     let (channel, theirs) = Channel::pair().context(&codes::SETUP, || "make a socket pair".into())?;
@@ -50,16 +69,27 @@ pub fn run(plan: &Plan, filter: Option<&Filter>, container: &Container, dirs: &D
         }
     };
     drop(theirs);
-    write_maps(&child, &plan.ids)?;
-    channel.send_go().context(&codes::SETUP, || "send Go".into())?;
-    container.record(child.pid)?;
-    let console = match started(&channel, plan.process.interactive) {
-        Ok(console) => console,
+    let begun = write_maps(&child, &plan.ids)
+        .and_then(|()| channel.send_go().context(&codes::SETUP, || "send Go".into()))
+        .and_then(|()| container.record(child.pid))
+        .and_then(|()| hear(&channel, on_terminal));
+    match begun {
+        Ok(terminal) => Ok(Started { child, signals, terminal }),
         Err(error) => {
             child.kill();
-            return Err(error);
+            Err(error)
         }
-    };
+    }
+}
+
+/// Starts the container in the foreground and waits for its end.
+///
+/// # Errors
+/// As [`start`].
+pub fn run(plan: &Plan, filter: Option<&Filter>, container: &Container, dirs: &Dirs) -> Result<Ended> {
+    let interactive = plan.process.interactive;
+    let Started { child, signals, terminal: console } =
+        start(plan, filter, container, dirs, |master| Console::start(master, interactive))?;
     collect(dirs);
     let exit = supervise::supervise(child, &signals, console);
     if !plan.namespaces.pid {
@@ -91,15 +121,18 @@ fn examine(plan: &Plan, signals: &Signals) -> Option<Error> {
     }
 }
 
-/// Waits until the command runs. A terminal is put into raw mode as soon as its master has come, so that nothing typed before
-/// the command starts is echoed twice.
-fn started(channel: &Channel, interactive: bool) -> Result<Option<Console>> {
-    let mut console = None;
+/// Waits until the command runs.
+fn hear<T>(channel: &Channel, on_terminal: impl FnOnce(OwnedFd) -> Result<T>) -> Result<Option<T>> {
+    let (mut terminal, mut on_terminal) = (None, Some(on_terminal));
     loop {
         match channel.next_report().context(&codes::SETUP, || "hear from the container's first process".into())? {
-            Report::Terminal(master) => console = Some(Console::start(master, interactive)?),
+            Report::Terminal(master) => {
+                if let Some(make) = on_terminal.take() {
+                    terminal = Some(make(master)?);
+                }
+            }
             Report::Failed(failure) => return Err(Error::from(failure)),
-            Report::End => return Ok(console),
+            Report::End => return Ok(terminal),
         }
     }
 }
