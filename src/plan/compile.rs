@@ -11,7 +11,9 @@ use oci_spec::runtime::{Capabilities, Linux, LinuxNamespaceType, Mount, Spec};
 
 use super::options::{Options, sort};
 use super::unsupported::{self, bad};
-use super::{CapabilitySets, HostPlan, IdPlan, Namespaces, Plan, Process, Propagation, RootSource, Step};
+use super::{
+    CapabilitySets, Clock, HostPlan, IdPlan, Namespace, Namespaces, Plan, Process, Propagation, RootSource, Step,
+};
 use crate::error::{Error, Result, catalog::rootfs};
 use crate::spec::{Extras, Identity, Ids, SeccompChoice, Ulimit};
 
@@ -41,7 +43,7 @@ pub fn compile(
     unsupported::check(spec)?;
     let process = spec.process().as_ref().ok_or_else(|| bad("process", "is missing"))?;
     let linux = spec.linux().as_ref().ok_or_else(|| bad("linux", "is missing"))?;
-    let namespaces = namespaces(linux, extras.time_offset);
+    let namespaces = namespaces(linux)?;
     let on = run_root.join("mnt");
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     let mut steps = vec![Step::Isolate { propagation: outer_propagation(mounts) }, root_step(root, &on)];
@@ -52,7 +54,7 @@ pub fn compile(
     if terminal {
         steps.push(Step::Terminal);
     }
-    machine(spec, linux, namespaces, &mut steps);
+    machine(spec, linux, &namespaces, &mut steps);
     let paths = |list: &Option<Vec<String>>| list.iter().flatten().map(PathBuf::from).collect::<Vec<_>>();
     let (read_only, masked) = (paths(linux.readonly_paths()), paths(linux.masked_paths()));
     if !read_only.is_empty() {
@@ -114,17 +116,51 @@ fn root_step(root: &RootSource, on: &Path) -> Step {
     }
 }
 
-fn namespaces(linux: &Linux, time: Option<(i64, i64)>) -> Namespaces {
-    let listed: Vec<_> = linux.namespaces().iter().flatten().map(oci_spec::runtime::LinuxNamespace::typ).collect();
-    let new = |kind| listed.contains(&kind);
-    Namespaces {
-        uts: new(LinuxNamespaceType::Uts),
-        ipc: new(LinuxNamespaceType::Ipc),
-        pid: new(LinuxNamespaceType::Pid),
-        network: new(LinuxNamespaceType::Network),
-        cgroup: new(LinuxNamespaceType::Cgroup),
-        time,
+fn namespaces(linux: &Linux) -> Result<Namespaces> {
+    let mut all = Namespaces::default();
+    for listed in linux.namespaces().iter().flatten() {
+        let slot = match listed.typ() {
+            LinuxNamespaceType::User => &mut all.user,
+            LinuxNamespaceType::Mount => &mut all.mount,
+            LinuxNamespaceType::Uts => &mut all.uts,
+            LinuxNamespaceType::Ipc => &mut all.ipc,
+            LinuxNamespaceType::Pid => &mut all.pid,
+            LinuxNamespaceType::Network => &mut all.network,
+            LinuxNamespaceType::Cgroup => &mut all.cgroup,
+            LinuxNamespaceType::Time => &mut all.time,
+        };
+        let field = format!("linux.namespaces: {}", listed.typ());
+        if !slot.is_host() {
+            return Err(bad(&field, "is listed twice"));
+        }
+        *slot = match listed.path() {
+            None => Namespace::New,
+            Some(path) if path.as_os_str().is_empty() => Namespace::New,
+            Some(path) if path.is_absolute() => Namespace::Join(path.clone()),
+            Some(path) => return Err(bad(&field, &format!("has the path {}, which is not absolute", path.display()))),
+        };
     }
+    if all.mount.is_host() {
+        return Err(bad("linux.namespaces", "has no mount namespace, and the root file system is made in one"));
+    }
+    all.clocks = clocks(linux, &all.time)?;
+    Ok(all)
+}
+
+fn clocks(linux: &Linux, time: &Namespace) -> Result<Vec<Clock>> {
+    let mut clocks = Vec::new();
+    for (name, offset) in linux.time_offsets().iter().flatten() {
+        if !matches!(name.as_str(), "monotonic" | "boottime") {
+            return Err(bad("linux.timeOffsets", &format!("has {name:?}; the clocks are monotonic and boottime")));
+        }
+        let (seconds, nanoseconds) = (offset.secs().unwrap_or_default(), offset.nanosecs().unwrap_or_default());
+        clocks.push(Clock { name: name.clone(), seconds, nanoseconds });
+    }
+    if !clocks.is_empty() && !time.is_new() {
+        return Err(bad("linux.timeOffsets", "needs a new time namespace in linux.namespaces"));
+    }
+    clocks.sort_by(|one, other| other.name.cmp(&one.name));
+    Ok(clocks)
 }
 
 /// A volume that wants to hear of the host's later mounts needs a parent that does too.
@@ -213,14 +249,14 @@ fn check_data(field: &str, filesystem: &str, data: &[(String, Option<String>)]) 
     }
 }
 
-fn machine(spec: &Spec, linux: &Linux, namespaces: Namespaces, steps: &mut Vec<Step>) {
-    if let (true, Some(name)) = (namespaces.uts, spec.hostname()) {
+fn machine(spec: &Spec, linux: &Linux, namespaces: &Namespaces, steps: &mut Vec<Step>) {
+    if let (true, Some(name)) = (!namespaces.uts.is_host(), spec.hostname()) {
         steps.push(Step::Hostname { name: name.clone() });
     }
-    if let (true, Some(name)) = (namespaces.uts, spec.domainname()) {
+    if let (true, Some(name)) = (!namespaces.uts.is_host(), spec.domainname()) {
         steps.push(Step::Domainname { name: name.clone() });
     }
-    if namespaces.network {
+    if namespaces.network.is_new() {
         steps.push(Step::Loopback);
     }
     let mut sysctls: Vec<_> = linux.sysctl().iter().flatten().collect();

@@ -24,7 +24,6 @@ fn planned(spec: &Spec) -> Result<Plan> {
         seccomp: SeccompChoice::Default,
         interactive: false,
         home_given: false,
-        time_offset: None,
     };
     let map = IdMap::single(0, 0);
     let ids = Ids { uid: map.clone(), gid: map.clone(), base_uid: map.clone(), base_gid: map, setgroups: false };

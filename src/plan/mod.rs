@@ -25,7 +25,7 @@ pub struct Plan {
     pub id: String,
     /// The container's name.
     pub name: String,
-    /// Which namespaces are new.
+    /// Which namespaces are new, and which are somebody else's.
     pub namespaces: Namespaces,
     /// The id maps that the parent writes.
     pub ids: IdPlan,
@@ -37,22 +37,63 @@ pub struct Plan {
     pub process: Process,
 }
 
-/// New namespaces; the user namespace is always new and made first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[expect(clippy::struct_excessive_bools, reason = "one flag a namespace, as clone(2) has them")]
+/// Where one of the container's namespaces comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Namespace {
+    /// The caller's (or the base's) own.
+    #[default]
+    Host,
+    /// A new one.
+    New,
+    /// The one at this path: /proc/PID/ns/NAME or a file that it is bound on.
+    Join(PathBuf),
+}
+
+impl Namespace {
+    /// Whether it is made for this container.
+    pub fn is_new(&self) -> bool {
+        *self == Self::New
+    }
+
+    /// Whether the container shares it with its caller.
+    pub fn is_host(&self) -> bool {
+        *self == Self::Host
+    }
+}
+
+/// All eight namespaces. Whatever is new is made at once, by one clone, for which the user namespace comes first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Namespaces {
-    /// CLONE_NEWUTS.
-    pub uts: bool,
-    /// CLONE_NEWIPC.
-    pub ipc: bool,
-    /// CLONE_NEWPID.
-    pub pid: bool,
-    /// CLONE_NEWNET.
-    pub network: bool,
-    /// CLONE_NEWCGROUP.
-    pub cgroup: bool,
-    /// CLONE_NEWTIME, with these offsets of (monotonic, boottime) in seconds.
-    pub time: Option<(i64, i64)>,
+    /// The host's only for a caller who has a namespace's (or the machine's) root rights already.
+    pub user: Namespace,
+    /// New in every plan of `rl run`.
+    pub mount: Namespace,
+    /// Names of the machine.
+    pub uts: Namespace,
+    /// System V and POSIX queues.
+    pub ipc: Namespace,
+    /// Processes.
+    pub pid: Namespace,
+    /// Network devices.
+    pub network: Namespace,
+    /// The root of what /proc/self/cgroup shows.
+    pub cgroup: Namespace,
+    /// Clocks.
+    pub time: Namespace,
+    /// Offsets of a new time namespace.
+    pub clocks: Vec<Clock>,
+}
+
+/// The offset of one clock, as /proc/PID/timens_offsets has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Clock {
+    /// `monotonic` or `boottime`.
+    pub name: String,
+    /// Whole seconds; may be negative.
+    pub seconds: i64,
+    /// To be added to them.
+    pub nanoseconds: u32,
 }
 
 /// The maps, ready to be written to /proc/PID/uid_map.

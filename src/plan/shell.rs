@@ -7,11 +7,11 @@
 
 mod steps;
 
-use super::{Plan, Step};
+use super::{Namespace, Plan, Step};
 
 /// Writes the script.
 pub fn script(plan: &Plan) -> String {
-    [head(plan), steps::user(plan), namespace(plan), inside(plan), tail(plan)].concat()
+    [head(plan), joined(plan), steps::user(plan), namespace(plan), inside(plan), tail(plan)].concat()
 }
 
 /// In single quotes, so that no byte of a path means anything to the shell.
@@ -147,17 +147,46 @@ exit $status
     )
 }
 
-/// unshare(1) for every namespace but the user's; without --fork, so that the first child becomes pid 1.
+/// The namespaces but the user's, with unshare(1)'s and nsenter(1)'s words for them.
+fn words(plan: &Plan) -> [(&Namespace, &'static str); 6] {
+    let all = &plan.namespaces;
+    [
+        (&all.mount, "--mount"),
+        (&all.uts, "--uts"),
+        (&all.ipc, "--ipc"),
+        (&all.pid, "--pid"),
+        (&all.network, "--net"),
+        (&all.cgroup, "--cgroup"),
+    ]
+}
+
+/// unshare(1) for every new namespace but the user's; without --fork, so that the first child becomes pid 1.
 fn unshare_words(plan: &Plan) -> String {
-    let new = plan.namespaces;
-    let words =
-        [(new.uts, "--uts"), (new.ipc, "--ipc"), (new.pid, "--pid"), (new.network, "--net"), (new.cgroup, "--cgroup")];
-    let mut line = String::from("unshare --mount");
-    for (_, word) in words.iter().filter(|(new, _)| *new) {
+    let mut line = String::from("unshare");
+    for (_, word) in words(plan).iter().filter(|(namespace, _)| namespace.is_new()) {
         line.push(' ');
         line.push_str(word);
     }
     line
+}
+
+/// nsenter(1) for every namespace that somebody else has made, before all else: what is made in them comes after.
+fn joined(plan: &Plan) -> String {
+    let mut line = String::new();
+    for (namespace, word) in words(plan) {
+        if let Namespace::Join(path) = namespace {
+            line.push_str(&format!(" {word}={}", quote(&path.to_string_lossy())));
+        }
+    }
+    if line.is_empty() {
+        return line;
+    }
+    format!(
+        "# --- Namespaces of others: whoever joins them must be root of the user namespace to which they belong. -------------
+[ -n \"${{JOINED-}}\" ] || JOINED=1 exec nsenter{line} sh \"$0\"
+
+"
+    )
 }
 
 /// The attributes of the mount that `target` lies on, for a remount that must not lose them.

@@ -20,7 +20,7 @@ use super::mounts::{self, Bind, Root};
 use super::user::{self, Account};
 use super::{diagnose, reaper};
 use crate::error::{Context, Error, Result, catalog::process as codes, catalog::rootfs};
-use crate::plan::{CapabilitySets, Plan, Process, Step};
+use crate::plan::{CapabilitySets, Clock, Plan, Process, Step};
 use crate::spec::{Ulimit, capabilities};
 use crate::sys::signal::Signals;
 use crate::sys::{capability, child, loopback, process, seccomp, terminal};
@@ -128,14 +128,8 @@ fn open_host(plan: &Plan) -> Result<State> {
 /// Root of the new user namespace, before anything is made, so that all of it is owned by that root.
 fn become_root(plan: &Plan) -> Result<()> {
     let doing = || "become root in the container".to_owned();
-    if let Some((monotonic, boottime)) = plan.namespaces.time {
-        // Not with clone: the child of a clone with CLONE_NEWTIME is in the namespace at once, and its offsets are fixed then.
-        // After unshare the next exec enters it (Linux 5.19).
-        let new = CloneFlags::from_bits_retain(libc::CLONE_NEWTIME);
-        unshare(new).context(&codes::SETUP, || "make a time namespace".into())?;
-        let text = format!("monotonic {monotonic} 0\nboottime {boottime} 0\n");
-        std::fs::write("/proc/self/timens_offsets", text)
-            .context(&codes::SETUP, || "set the clocks' offsets".into())?;
+    if plan.namespaces.time.is_new() {
+        time_namespace(&plan.namespaces.clocks)?;
     }
     if plan.ids.setgroups {
         nix::unistd::setgroups(&[]).context(&codes::SETUP, doing)?;
@@ -146,6 +140,19 @@ fn become_root(plan: &Plan) -> Result<()> {
     // Until exec nobody in another container may look at this process, which still has the host's mounts (CVE-2016-9962).
     nix::sys::prctl::set_dumpable(false).context(&codes::SETUP, doing)?;
     Ok(())
+}
+
+/// Not with clone: the child of a clone with CLONE_NEWTIME is in the namespace at once, and its offsets are fixed then. After
+/// unshare the next exec enters it (Linux 5.19).
+fn time_namespace(clocks: &[Clock]) -> Result<()> {
+    let new = CloneFlags::from_bits_retain(libc::CLONE_NEWTIME);
+    unshare(new).context(&codes::SETUP, || "make a time namespace".into())?;
+    if clocks.is_empty() {
+        return Ok(());
+    }
+    let line = |clock: &Clock| format!("{} {} {}\n", clock.name, clock.seconds, clock.nanoseconds);
+    let text: String = clocks.iter().map(line).collect();
+    std::fs::write("/proc/self/timens_offsets", text).context(&codes::SETUP, || "set the clocks' offsets".into())
 }
 
 /// The kernel forgets this at every change of credentials, so it comes last, and the parent may have died before.
@@ -177,9 +184,7 @@ impl State {
             Step::Terminal => self.terminal(&init.channel),
             Step::PivotRoot { .. } => mounts::pivot(self.root()?),
             Step::RootReadOnly => mounts::root_read_only(self.root()?),
-            Step::Hostname { name } => {
-                nix::unistd::sethostname(name).context(&codes::SETUP, || format!("set the hostname {name}"))
-            }
+            Step::Hostname { name } => set_hostname(name),
             Step::Domainname { name } => set_domainname(name),
             Step::Loopback => loopback::up().context(&codes::SETUP, || "bring the loopback interface up".into()),
             Step::Sysctl { key, value } => self.sysctl(key, value),
@@ -310,6 +315,14 @@ impl State {
             Err(Error::new(&rootfs::UNSAFE_TARGET, doing()).because("it is outside the container"))
         }
     }
+}
+
+/// A joined UTS namespace has the name already as a rule, and may belong to a user namespace above this one.
+fn set_hostname(name: &str) -> Result<()> {
+    if nix::unistd::gethostname().is_ok_and(|own| own == name) {
+        return Ok(());
+    }
+    nix::unistd::sethostname(name).context(&codes::SETUP, || format!("set the hostname {name}"))
 }
 
 fn set_domainname(name: &str) -> Result<()> {

@@ -11,6 +11,7 @@ pub mod diagnose;
 pub mod fuse;
 pub mod holder;
 mod init;
+pub mod join;
 pub mod message;
 mod mounts;
 pub mod parent;

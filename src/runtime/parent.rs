@@ -12,6 +12,7 @@ use nix::sched::CloneFlags;
 use super::console::Console;
 use super::container::{Container, collect};
 use super::init::{self, Init};
+use super::join;
 use super::message::{Channel, Report};
 use super::supervise;
 use crate::error::{Context, Error, Result, catalog::ids, catalog::process as codes, catalog::state};
@@ -57,11 +58,11 @@ pub fn start<T>(
     prepare(&plan.host, &dirs.run)?;
     let signals = Signals::block().context(&codes::SETUP, || "block signals".into())?;
     let (channel, theirs) = Channel::pair().context(&codes::SETUP, || "make a socket pair".into())?;
-    if !plan.namespaces.pid {
+    if !plan.namespaces.pid.is_new() {
         // Without a pid namespace nothing ends the container's other processes with its first one; they become ours instead.
         nix::sys::prctl::set_child_subreaper(true).context(&codes::SETUP, || "become a subreaper".into())?;
     }
-    let child = match clone(flags(plan.namespaces)).map_err(super::refusal::refused)? {
+    let child = match join::clone(&plan.namespaces, flags(&plan.namespaces))? {
         Side::Parent(child) => child,
         Side::Child => {
             drop(channel);
@@ -69,7 +70,8 @@ pub fn start<T>(
         }
     };
     drop(theirs);
-    let begun = write_maps(&child, &plan.ids)
+    let mapped = if plan.namespaces.user.is_new() { write_maps(&child, &plan.ids) } else { Ok(()) };
+    let begun = mapped
         .and_then(|()| channel.send_go().context(&codes::SETUP, || "send Go".into()))
         .and_then(|()| container.record(child.pid))
         .and_then(|()| hear(&channel, on_terminal));
@@ -92,7 +94,7 @@ pub fn run(plan: &Plan, filter: Option<&Filter>, container: &Container, dirs: &D
         start(plan, filter, container, dirs, |master| Console::start(master, interactive))?;
     collect(dirs);
     let exit = supervise::supervise(child, &signals, console);
-    if !plan.namespaces.pid {
+    if !plan.namespaces.pid.is_new() {
         supervise::end_descendants();
     }
     let exit = exit?;
@@ -156,10 +158,13 @@ fn prepare(host: &HostPlan, run: &Path) -> Result<()> {
     Ok(())
 }
 
-fn flags(namespaces: Namespaces) -> CloneFlags {
+/// The namespaces that the clone makes.
+fn flags(namespaces: &Namespaces) -> CloneFlags {
     // The time namespace is made by init.
-    let Namespaces { uts, ipc, pid, network, cgroup, time: _ } = namespaces;
+    let Namespaces { user, mount, uts, ipc, pid, network, cgroup, time: _, clocks: _ } = namespaces;
     [
+        (user, CloneFlags::CLONE_NEWUSER),
+        (mount, CloneFlags::CLONE_NEWNS),
         (uts, CloneFlags::CLONE_NEWUTS),
         (ipc, CloneFlags::CLONE_NEWIPC),
         (pid, CloneFlags::CLONE_NEWPID),
@@ -167,8 +172,8 @@ fn flags(namespaces: Namespaces) -> CloneFlags {
         (cgroup, CloneFlags::CLONE_NEWCGROUP),
     ]
     .into_iter()
-    .filter_map(|(new, flag)| new.then_some(flag))
-    .fold(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS, |all, flag| all | flag)
+    .filter_map(|(namespace, flag)| namespace.is_new().then_some(flag))
+    .fold(CloneFlags::empty(), |all, flag| all | flag)
 }
 
 fn write_maps(child: &Child, plan: &IdPlan) -> Result<()> {

@@ -65,7 +65,6 @@ pub fn build(
         interactive: run.interactive,
         home_given: run.env.iter().any(|(name, _)| name == "HOME")
             || image.env.iter().any(|pair| pair.starts_with("HOME=")),
-        time_offset: run.time_offset,
     };
     let builder = SpecBuilder::default()
         .version(VERSION)

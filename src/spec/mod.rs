@@ -301,8 +301,6 @@ pub struct Extras {
     pub interactive: bool,
     /// Environment variables that were given by name; HOME is set from the passwd entry only where it is not among them.
     pub home_given: bool,
-    /// Offsets of a time namespace of its own, in seconds: monotonic, boottime.
-    pub time_offset: Option<(i64, i64)>,
 }
 
 /// What of this machine the specification depends on.

@@ -30,23 +30,42 @@ pub enum Side {
 /// # Errors
 /// EPERM and ENOSPC where user namespaces are forbidden or exhausted, EAGAIN at the limit of processes.
 pub fn clone(namespaces: CloneFlags) -> Result<Side, Errno> {
-    debug_assert_eq!(threads(), 1, "clone copies the calling thread only; locks of others would stay locked for ever");
     let mut pidfd: libc::c_int = -1;
     // SAFETY: clone_args is plain data for which all zeros is a valid value (clone(2)).
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = (namespaces.bits() | libc::CLONE_PIDFD) as u64;
     args.pidfd = (&raw mut pidfd) as u64;
     args.exit_signal = libc::SIGCHLD as u64;
-    // SAFETY: no CLONE_VM and no stack: the child runs on a copy of this stack, as after fork(2); pidfd outlives the call. The
-    // process is single-threaded (asserted above), so the child may allocate.
-    let result = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
-    match Errno::result(result)? {
-        0 => Ok(Side::Child),
-        pid => Ok(Side::Parent(Child {
-            pid: Pid::from_raw(pid as libc::pid_t),
+    match clone3(&mut args)? {
+        None => Ok(Side::Child),
+        Some(pid) => Ok(Side::Parent(Child {
+            pid,
             // SAFETY: with CLONE_PIDFD a successful clone has stored a new descriptor that nobody else owns.
             pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
         })),
+    }
+}
+
+/// The same, but the new process is a child of the caller's parent, whom its end is told as the caller's own would be. None: in
+/// the new process.
+///
+/// # Errors
+/// As [`clone`]; EINVAL for the first process of a pid namespace.
+pub fn clone_sister(namespaces: CloneFlags) -> Result<Option<Pid>, Errno> {
+    // SAFETY: clone_args is plain data for which all zeros is a valid value; with CLONE_PARENT exit_signal must be zero.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = (namespaces.bits() | libc::CLONE_PARENT) as u64;
+    clone3(&mut args)
+}
+
+fn clone3(args: &mut libc::clone_args) -> Result<Option<Pid>, Errno> {
+    debug_assert_eq!(threads(), 1, "clone copies the calling thread only; locks of others would stay locked for ever");
+    // SAFETY: no CLONE_VM and no stack: the child runs on a copy of this stack, as after fork(2); what the arguments point to
+    // outlives the call. The process is single-threaded (asserted above), so the child may allocate.
+    let result = unsafe { libc::syscall(libc::SYS_clone3, std::ptr::from_mut(args), size_of::<libc::clone_args>()) };
+    match Errno::result(result)? {
+        0 => Ok(None),
+        pid => Ok(Some(Pid::from_raw(pid as libc::pid_t))),
     }
 }
 

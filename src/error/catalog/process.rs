@@ -39,6 +39,10 @@ entries! {
     UNKNOWN_USER = 511, exit 125, "no such user or group in the container",
         why "A name given to --user or --group-add, or the image's own User, is not in the container's /etc/passwd or /etc/group, or its id is not mapped.",
         fix "Use a numeric id, or a name that is in the image.";
+    /// A namespace can't be joined.
+    NAMESPACE = 512, exit 125, "cannot join a namespace",
+        why "A namespace that was named by its path is gone, is of another kind, or belongs to a user namespace in which the caller is not root.",
+        fix "Check the path, and that the process or the file that keeps the namespace is still there.";
     /// The caller's terminal, or the container's, can't be used.
     TERMINAL = 520, exit 125, "cannot use the terminal",
         why "Reading or changing the terminal of -t was refused; usually it was closed, or belongs to another session.",
