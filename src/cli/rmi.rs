@@ -1,7 +1,10 @@
 //! `rl rmi IMAGE...`: each with its own result.
 
+use std::io::Write;
+
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use super::format::Screen;
 use super::{Globals, Verb, in_namespace};
 use crate::error::{Result, catalog::image};
 use crate::image::{Platform, Store};
@@ -33,7 +36,8 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
             }
             Err(error) if matches.get_flag("force") && *error.entry() == image::IMAGE_NOT_FOUND => {}
             Err(error) => {
-                eprintln!("rl: {error}");
+                // An image's name may be anybody's making. Nobody is left to hear that stderr is closed.
+                let _ = Screen::stderr().write_all(format!("rl: {error}\n").as_bytes());
                 status = 1;
             }
         }

@@ -113,8 +113,14 @@ impl Blobs {
             }
         };
         let mut download = Download::go_on(&path, descriptor, to)?;
-        source.blob(descriptor, &mut download)?;
-        download.finish(&path)?;
+        let fetched = source.blob(descriptor, &mut download).and_then(|()| download.finish());
+        if let Err(error) = fetched {
+            // Wrong bytes would be what the next attempt goes on from; from none it can begin as well without a file.
+            if *error.entry() == image::WRONG_CONTENT || fs::metadata(&path).is_ok_and(|meta| meta.len() == 0) {
+                let _ = fs::remove_file(&path);
+            }
+            return Err(error);
+        }
         self.adopt(&path, &descriptor.digest)
     }
 }
@@ -172,7 +178,7 @@ impl<'a> Download<'a> {
         Ok(Self { file, descriptor, hasher, position, to })
     }
 
-    fn finish(self, path: &Path) -> Result<()> {
+    fn finish(self) -> Result<()> {
         let Self { descriptor, position, hasher, file, .. } = self;
         let doing = || format!("fetch {}", descriptor.digest);
         if position < descriptor.size {
@@ -181,11 +187,9 @@ impl<'a> Download<'a> {
         }
         let is = hasher.finish();
         if is != descriptor.digest {
-            // Kept, it would be what the next attempt goes on from.
-            let _ = fs::remove_file(path);
             return Err(Error::new(&image::WRONG_CONTENT, doing()).because(format!("what came is {is}")));
         }
-        file.sync_data().context(&image::STORE, || format!("write {} to the disk", path.display()))
+        file.sync_data().context(&image::STORE, || format!("write {} to the disk", descriptor.digest))
     }
 }
 
@@ -243,6 +247,11 @@ impl Growth {
     /// No more will come.
     pub(super) fn end(&self, whole: bool) {
         self.change(|state| state.ended = Some(state.ended.unwrap_or(whole)));
+    }
+
+    /// What there is of it is not the blob.
+    pub(super) fn has_failed(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).ended == Some(false)
     }
 
     fn change(&self, how: impl FnOnce(&mut State)) {

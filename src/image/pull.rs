@@ -224,7 +224,8 @@ impl<'a> Layers<'a> {
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..SIDE_BY_SIDE.min(wanted.len())).map(|_| scope.spawn(fetch)).collect();
             let unpacked = growths.iter().try_for_each(|growth| self.unpack(growth, progress));
-            if unpacked.is_err() {
+            // A layer whose download has failed is that download's failure, which its thread has yet to tell.
+            if unpacked.is_err() && !growths.iter().any(|growth| growth.has_failed()) {
                 given_up.store(true, Ordering::Relaxed);
             }
             let died = || Err(Error::new(&image::STORE, "fetch the layers").because("a thread has died"));

@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex};
 pub enum Fault {
     /// A layer's content ends after so many bytes.
     Cut(usize),
+    /// A layer's content stops after so many bytes, and the connection stays.
+    Stall(usize),
     /// A byte in the middle of a layer is another.
     Corrupt,
     /// Another status, with `Retry-After: 1`, for anything.
@@ -65,7 +67,7 @@ impl Shared {
     fn fault(&self, path: &str) -> Option<Fault> {
         let mut faults = self.faults.lock().expect("lock");
         let fitting = match faults.first()? {
-            Fault::Cut(_) | Fault::Corrupt => path.contains("/blobs/"),
+            Fault::Cut(_) | Fault::Stall(_) | Fault::Corrupt => path.contains("/blobs/"),
             Fault::Status(_) => path != "/v2/",
             Fault::Html => true,
         };
@@ -123,6 +125,11 @@ fn answer(shared: &Shared, mut client: TcpStream, head: &str, path: &str) -> std
             )
         }
         Some(Fault::Cut(after)) => client.write_all(&whole[..(end + after).min(whole.len())]),
+        Some(Fault::Stall(after)) => {
+            client.write_all(&whole[..(end + after).min(whole.len())])?;
+            // Until the client goes.
+            client.read(&mut [0]).map(drop)
+        }
         Some(Fault::Corrupt) => {
             let middle = (end + whole.len()) / 2;
             whole[middle] ^= 0x55;
