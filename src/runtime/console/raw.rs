@@ -36,6 +36,9 @@ impl RawMode {
         cfmakeraw(&mut raw);
         let (ours, its) = UnixStream::pair().map_err(|error| from_io(&error))?;
         let guard = fork(|| guard(&its, &terminal, &saved, &raw))?;
+        drop(its);
+        // From here on nothing that happens to rl can leave the terminal raw. An end instead of the byte: it died.
+        let _ = read(&ours, &mut [0])?;
         Ok(Self { terminal, saved, raw, guard: (guard, ours) })
     }
 
@@ -100,6 +103,7 @@ fn guard(socket: &UnixStream, terminal: &OwnedFd, saved: &Termios, raw: &Termios
     }
     // Only the name in ps.
     let _ = prctl::set_name(c"rl-terminal");
+    let _ = send(socket.as_raw_fd(), b"r", MsgFlags::MSG_NOSIGNAL);
     // A byte: rl has restored the modes itself. The end: it was killed.
     if let Ok(0) = read(socket, &mut [0]) {
         restore(terminal.as_fd(), saved, raw);
