@@ -10,4 +10,5 @@ pub mod image;
 pub mod plan;
 pub mod runtime;
 pub mod spec;
+pub mod state;
 pub mod sys;

@@ -4,6 +4,8 @@
 //! out by trying, because distributions carry features back. The surprise: only documents that name a version
 //! themselves, such as a seccomp profile's minKernel, are answered from here.
 
+use std::sync::OnceLock;
+
 /// Version and patch level; (0, 0) where the release is not of that form.
 pub fn version() -> (u32, u32) {
     nix::sys::utsname::uname().map_or((0, 0), |name| parse(&name.release().to_string_lossy()))
@@ -17,9 +19,11 @@ fn parse(release: &str) -> (u32, u32) {
     }
 }
 
-/// The id of this boot.
+/// The id of this boot; read once.
 pub fn boot_id() -> Option<String> {
-    Some(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim_end().to_owned())
+    static ID: OnceLock<Option<String>> = OnceLock::new();
+    let read = || Some(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim_end().to_owned());
+    ID.get_or_init(read).clone()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod config;
 pub mod credentials;
 mod dirs;
 pub mod kernel;
+pub mod procfs;
 
 pub use caller::{Caller, Kind};
 pub use dirs::{Dirs, SHARED_MARK};

@@ -50,4 +50,4 @@ pub use pull::{Pull, Pulled, pull};
 pub use reference::Reference;
 pub use remove::remove_tree;
 pub use send::{Outgoing, outgoing, send};
-pub use store::{Hold, Image, Listed, Removed, Store, seconds};
+pub use store::{Hold, Image, Listed, Pin, Removed, Store, seconds};

@@ -8,6 +8,7 @@
 //! nothing counts references; what no document names is garbage, found when an image is removed.
 
 mod change;
+mod pin;
 mod written;
 
 use std::fs::{self, File};
@@ -22,12 +23,12 @@ use time::format_description::well_known::Rfc3339;
 
 pub use self::change::Removed;
 pub(super) use self::change::{Made, Using};
+pub use self::pin::Pin;
 pub(super) use self::written::{Written, written};
 use super::blobs::Blobs;
 use super::document::{Document, Layer};
 use super::manifest::Descriptor;
 use super::platform::Platform;
-use super::publish::SHARED;
 use super::reference::{Reference, near};
 use super::staging::make_dir;
 use super::unpack::How;
@@ -62,6 +63,8 @@ pub struct Image {
     pub config: ImageConfig,
     /// To be kept for as long as the layers are used.
     pub hold: Hold,
+    /// For a container that stays.
+    pub pin: Pin,
 }
 
 /// Keeps layers from being deleted for as long as it lives.
@@ -189,10 +192,7 @@ impl Store {
         loop {
             if let Some(hold) = self.hold(&document)? {
                 self.refuse_lost(text, &document)?;
-                let layers = document.visible().map(|layer| self.layer(layer).join("diff")).collect();
-                let config = document.run_config();
-                let shared = document.layers.iter().any(|layer| layer.dir.ends_with(SHARED));
-                return Ok(Image { id: document.id, platform: document.platform, layers, shared, config, hold });
+                return Ok(self.ready(document, hold));
             }
             // Removed or replaced since its document was read, or the store was damaged.
             let again = self.document(text, platform)?;

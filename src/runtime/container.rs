@@ -1,25 +1,18 @@
-//! A container's directories: `RUN/containers/ID` while it runs, `DATA/containers/ID` for its writable layer.
+//! A container in hand: its directories, its lock, its name.
 //!
-//! Owns making, locking and removing them, and the collection of what a killed `rl` has left. A running container's directory is
-//! locked (flock) by the process that supervises it, so a lock that can be taken means an orphan. The surprise: collection runs
-//! after the new container has been started, when there is nothing else to do.
+//! Owns making and removing `RUN/containers/ID` and `DATA/containers/ID`, and the collection of what a killed `rl` has left. A running
+//! container's directory is locked (flock) by the process that supervises it, so a lock that can be taken means an orphan. The
+//! surprise: collection runs after the new container has been started, when there is nothing else to do.
 
-use std::fs::File;
-use std::io::Write;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
-use nix::sys::stat::fstat;
 use nix::unistd::Pid;
 
-use super::procfs;
-use crate::error::{Context, Error, Result, catalog::state};
+use crate::error::{Context, Result, catalog::state as codes};
 use crate::host::Dirs;
-use crate::image;
+use crate::image::{self, Pin};
 use crate::spec::Identity;
-use crate::sys::child::{open_pidfd, signal_pidfd};
+use crate::state::{self, Lock, Record, RunningFile, Status, names};
 
 /// The directories of one container, locked for as long as this lives.
 #[derive(Debug)]
@@ -28,156 +21,166 @@ pub struct Container {
     pub identity: Identity,
     /// `DATA/containers/ID`.
     pub data: PathBuf,
-    name: Option<PathBuf>,
-    _lock: Flock<File>,
+    dirs: Dirs,
+    named: bool,
+    lock: Lock,
 }
 
 /// 64 hexadecimal digits.
 pub fn new_id() -> Result<String> {
     let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).context(&state::STATE, || "get random bytes for an id".into())?;
+    getrandom::fill(&mut bytes).context(&codes::STATE, || "get random bytes for an id".into())?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 impl Container {
-    /// Makes `RUN/containers/ID` and locks it; takes the name.
-    pub fn create(dirs: &Dirs, name: Option<&str>) -> Result<Self> {
-        loop {
-            let id = new_id()?;
-            let dir = dirs.containers().join(&id);
-            make_dir(&dir)?;
-            let lock =
-                lock(&dir, FlockArg::LockExclusive).context(&state::STATE, || format!("lock {}", dir.display()))?;
-            // A collector may have taken the fresh directory for an orphan between mkdir and flock.
-            let Some(lock) = lock.filter(|lock| fstat(lock.as_fd()).is_ok_and(|stat| stat.st_nlink > 0)) else {
-                continue;
-            };
-            let claimed = name.map(|name| claim(dirs, name, &id)).transpose();
-            let name_path = match claimed {
-                Ok(path) => path,
-                Err(error) => {
-                    let _ = std::fs::remove_dir(&dir);
-                    return Err(error);
-                }
-            };
-            let data = dirs.data.join("containers").join(&id);
-            let name = name.map_or_else(|| id[..12].to_owned(), str::to_owned);
-            return Ok(Self { identity: Identity { id, name, dir }, data, name: name_path, _lock: lock });
-        }
+    /// Makes `RUN/containers/ID` and locks it; takes the name. One that `stays` gets a made-up name where none is given.
+    pub fn create(dirs: &Dirs, name: Option<&str>, stays: bool) -> Result<Self> {
+        let id = new_id()?;
+        let dir = dirs.containers().join(&id);
+        let lock = state::lock(&dir)?;
+        let claimed = match name {
+            Some(name) => names::claim(dirs, name, &id).map(|()| Some(name.to_owned())),
+            None if stays => invent_name(dirs, &id).map(Some),
+            None => Ok(None),
+        };
+        let name = match claimed {
+            Ok(name) => name,
+            Err(error) => {
+                let _ = std::fs::remove_dir(&dir);
+                return Err(error);
+            }
+        };
+        let data = state::data_of(dirs, &id);
+        let named = name.is_some();
+        let name = name.unwrap_or_else(|| id[..state::SHORT].to_owned());
+        Ok(Self { identity: Identity { id, name, dir }, data, dirs: dirs.clone(), named, lock })
     }
 
-    /// Records the container's first process, for whoever finds this directory orphaned.
-    pub fn record(&self, pid: Pid) -> Result<()> {
-        let path = self.identity.dir.join("pid");
-        let start = procfs::start_time(pid.as_raw()).unwrap_or_default();
-        let text = format!("{pid} {start}\n");
-        let written = File::create(&path).and_then(|mut file| file.write_all(text.as_bytes()));
-        written.context(&state::STATE, || format!("write {}", path.display()))
+    /// One that has been made before, taken in hand.
+    pub fn of_record(dirs: &Dirs, record: &Record, lock: Lock) -> Self {
+        let (id, name) = (record.id.clone(), record.name.clone());
+        let (dir, data) = (dirs.containers().join(&id), state::data_of(dirs, &id));
+        Self { identity: Identity { id, name, dir }, data, dirs: dirs.clone(), named: true, lock }
     }
 
-    /// Marks the writable layer as one that stays, with what it was made for.
-    pub fn keep(&self, args: &[String]) -> Result<()> {
+    /// The lock, for a process that goes on with the container.
+    pub fn lock(&self) -> &Lock {
+        &self.lock
+    }
+
+    /// Writes down the container's first process, for whoever finds this directory. `record`: of one that does not stay.
+    pub fn running(&self, pid: Pid, record: Option<&Record>) -> Result<()> {
+        RunningFile::of_child(pid, record).write(&self.identity.dir)
+    }
+
+    /// Makes the container one that stays, and its image one that is not deleted.
+    pub fn keep(&self, record: &Record, pin: Option<&Pin>) -> Result<()> {
         make_dir(&self.data)?;
-        let path = self.data.join("container.json");
-        let Identity { id, name, .. } = &self.identity;
-        let text = serde_json::json!({ "version": 1, "id": id, "name": name, "args": args }).to_string();
-        std::fs::write(&path, text).context(&state::STATE, || format!("write {}", path.display()))
+        if let Some(pin) = pin {
+            pin.write(&self.data)?;
+        }
+        record.write(&self.data)
     }
 
-    /// Removes what the container has left. `keep`: its writable layer stays.
+    /// Removes what the container has left. `keep`: it stays, without what it needs to run.
     pub fn remove(self, keep: bool) -> Result<()> {
-        if let Some(name) = &self.name {
-            let _ = std::fs::remove_file(name);
+        let Identity { id, name, dir } = &self.identity;
+        if !keep {
+            if self.data.exists() {
+                remove_data(&self.data)?;
+            }
+            if self.named {
+                names::release(&self.dirs, name, id);
+            }
         }
-        if !keep && self.data.exists() {
-            image::remove_tree(&self.data)?;
-        }
-        std::fs::remove_dir_all(&self.identity.dir)
-            .context(&state::STATE, || format!("remove {}", self.identity.dir.display()))
+        std::fs::remove_dir_all(dir).context(&codes::STATE, || format!("remove {}", dir.display()))
     }
 }
 
-/// `RUN/names/NAME` is a link to the id, so taking a name is one atomic call.
-fn claim(dirs: &Dirs, name: &str, id: &str) -> Result<PathBuf> {
-    let names = dirs.run.join("names");
-    make_dir(&names)?;
-    let path = names.join(name);
-    let doing = || format!("take the name {name}");
+/// The record goes first: half a container must not be found.
+fn remove_data(data: &Path) -> Result<()> {
+    for file in ["container.json", "status.json"] {
+        match std::fs::remove_file(data.join(file)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).context(&codes::STATE, || format!("remove {}", data.join(file).display()));
+            }
+            _ => {}
+        }
+    }
+    image::remove_tree(data)
+}
+
+fn invent_name(dirs: &Dirs, id: &str) -> Result<String> {
     loop {
-        match nix::unistd::symlinkat(id, nix::fcntl::AT_FDCWD, &path) {
-            Ok(()) => return Ok(path),
-            Err(Errno::EEXIST) => {}
-            Err(errno) => return Err(Error::new(&state::NAME, doing()).because(errno)),
+        let random = getrandom::u64().context(&codes::STATE, || "get random bytes for a name".into())?;
+        let name = names::invent(random);
+        // Asked first, because being taken is no failure here.
+        if names::owner(dirs, &name).is_none() {
+            return names::claim(dirs, &name, id).map(|()| name);
         }
-        let owner = std::fs::read_link(&path).unwrap_or_default();
-        let runs = lock(&dirs.containers().join(&owner), FlockArg::LockExclusiveNonblock);
-        if matches!(runs, Err(Errno::EWOULDBLOCK)) {
-            let owner = owner.display().to_string();
-            return Err(Error::new(&state::NAME, doing())
-                .because(format!("the container {} has it", &owner[..owner.len().min(12)])));
-        }
-        let _ = std::fs::remove_file(&path);
     }
 }
 
 fn make_dir(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.context(&state::STATE, || format!("make {}", path.display()))
-}
-
-/// Ok(None): there is no such directory.
-fn lock(dir: &Path, how: FlockArg) -> Result<Option<Flock<File>>, Errno> {
-    match File::open(dir) {
-        Ok(file) => Flock::lock(file, how).map(Some).map_err(|(_, errno)| errno),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))),
-    }
+    made.context(&codes::STATE, || format!("make {}", path.display()))
 }
 
 /// Cleans up after every `rl` that was killed: its container's process, its directories. Best effort: what can't be removed now
 /// is tried again by the next run.
 pub fn collect(dirs: &Dirs) {
     let Ok(entries) = std::fs::read_dir(dirs.containers()) else { return };
+    let mut found = false;
     for entry in entries.flatten() {
-        let Ok(Some(_lock)) = lock(&entry.path(), FlockArg::LockExclusiveNonblock) else { continue };
-        end(&entry.path().join("pid"));
-        if let Err(_kept) = remove_orphan(&entry.path(), &dirs.data.join("containers").join(entry.file_name())) {
+        let Ok(Some(_lock)) = state::try_lock(&entry.path()) else { continue };
+        found = true;
+        if let Err(_kept) = collect_one(&entry.path(), &dirs.data.join("containers").join(entry.file_name())) {
             continue;
         }
     }
-    collect_data(dirs);
+    found |= collect_data(dirs);
+    if found {
+        names::sweep(dirs);
+    }
+}
+
+/// Ends what is left of a container whose supervisor was killed, and writes down its end. Its lock must be held.
+pub fn collect_one(run: &Path, data: &Path) -> Result<()> {
+    if let Some(running) = RunningFile::read(run).and_then(|file| file.verify()) {
+        let _ = running.signal(libc::SIGKILL);
+    }
+    if state::stays(data) {
+        settle(data)?;
+    } else if data.exists() {
+        image::remove_tree(data)?;
+    }
+    std::fs::remove_dir_all(run).context(&codes::STATE, || format!("remove {}", run.display()))
+}
+
+/// Writes down an end that nobody has seen.
+pub fn settle(data: &Path) -> Result<()> {
+    match Status::read(data)? {
+        Some(status) if status.finished.is_none() => {
+            let settled = status.settled();
+            let exit = settled.exit;
+            settled.ended(exit).write(data)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writable layers whose run directory is gone (a reboot empties RUN): a kept container's has a `container.json`.
-fn collect_data(dirs: &Dirs) {
-    let Ok(entries) = std::fs::read_dir(dirs.data.join("containers")) else { return };
+fn collect_data(dirs: &Dirs) -> bool {
+    let Ok(entries) = std::fs::read_dir(dirs.data.join("containers")) else { return false };
+    let mut found = false;
     for entry in entries.flatten() {
         let running = dirs.containers().join(entry.file_name()).exists();
-        if !running && !entry.path().join("container.json").exists() {
+        if !running && !state::stays(&entry.path()) {
+            found = true;
             let _ = image::remove_tree(&entry.path());
         }
     }
-}
-
-fn remove_orphan(run: &Path, data: &Path) -> Result<()> {
-    if data.exists() && !data.join("container.json").exists() {
-        image::remove_tree(data)?;
-    }
-    std::fs::remove_dir_all(run).context(&state::STATE, || format!("remove {}", run.display()))
-}
-
-/// Ends the process that the file names, if it is still that process: pidfd first, then the start time.
-fn end(record: &Path) {
-    let Ok(text) = std::fs::read_to_string(record) else { return };
-    let mut words = text.split_ascii_whitespace();
-    let (Some(Ok(pid)), Some(Ok(start))) = (words.next().map(str::parse::<i32>), words.next().map(str::parse::<u64>))
-    else {
-        return;
-    };
-    if let Ok(pidfd) = open_pidfd(Pid::from_raw(pid))
-        && procfs::start_time(pid) == Some(start)
-    {
-        let _ = signal_pidfd(pidfd.as_fd(), libc::SIGKILL);
-    }
+    found
 }

@@ -15,7 +15,6 @@ pub mod join;
 pub mod message;
 mod mounts;
 pub mod parent;
-mod procfs;
 pub mod reaper;
 mod refusal;
 pub mod seccomp;
@@ -24,3 +23,5 @@ pub mod supervise;
 pub mod unshare;
 mod user;
 pub mod view;
+
+use crate::host::procfs;

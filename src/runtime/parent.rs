@@ -18,6 +18,7 @@ use super::supervise;
 use crate::error::{Context, Error, Result, catalog::ids, catalog::process as codes, catalog::state};
 use crate::host::Dirs;
 use crate::plan::{HostPlan, IdPlan, Namespaces, Plan};
+use crate::state::Record;
 use crate::sys::child::Exit;
 use crate::sys::clone::{Child, Side, clone};
 use crate::sys::seccomp::Filter;
@@ -30,6 +31,21 @@ pub struct Ended {
     pub exit: Exit,
     /// What `rl` can say about it.
     pub remark: Option<Error>,
+}
+
+/// What a start needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Job<'a> {
+    /// What is to be made.
+    pub plan: &'a Plan,
+    /// The compiled seccomp filter.
+    pub filter: Option<&'a Filter>,
+    /// Its directories, in hand.
+    pub container: &'a Container,
+    /// Of a container that does not stay: to be found by others while it runs.
+    pub record: Option<&'a Record>,
+    /// Where `rl` keeps everything.
+    pub dirs: &'a Dirs,
 }
 
 /// A container whose command runs. Whoever has this must wait for the child; it dies with this process.
@@ -48,13 +64,8 @@ pub struct Started<T> {
 ///
 /// # Errors
 /// What failed before exec, here or in the container's first process.
-pub fn start<T>(
-    plan: &Plan,
-    filter: Option<&Filter>,
-    container: &Container,
-    dirs: &Dirs,
-    on_terminal: impl FnOnce(OwnedFd) -> Result<T>,
-) -> Result<Started<T>> {
+pub fn start<T>(job: &Job<'_>, on_terminal: impl FnOnce(OwnedFd) -> Result<T>) -> Result<Started<T>> {
+    let Job { plan, filter, container, record, dirs } = *job;
     prepare(&plan.host, &dirs.run)?;
     let signals = Signals::block().context(&codes::SETUP, || "block signals".into())?;
     let (channel, theirs) = Channel::pair().context(&codes::SETUP, || "make a socket pair".into())?;
@@ -73,7 +84,7 @@ pub fn start<T>(
     let mapped = if plan.namespaces.user.is_new() { write_maps(&child, &plan.ids) } else { Ok(()) };
     let begun = mapped
         .and_then(|()| channel.send_go().context(&codes::SETUP, || "send Go".into()))
-        .and_then(|()| container.record(child.pid))
+        .and_then(|()| container.running(child.pid, record))
         .and_then(|()| hear(&channel, on_terminal));
     match begun {
         Ok(terminal) => Ok(Started { child, signals, terminal }),
@@ -88,11 +99,11 @@ pub fn start<T>(
 ///
 /// # Errors
 /// As [`start`].
-pub fn run(plan: &Plan, filter: Option<&Filter>, container: &Container, dirs: &Dirs) -> Result<Ended> {
+pub fn run(job: &Job<'_>) -> Result<Ended> {
+    let plan = job.plan;
     let interactive = plan.process.interactive;
-    let Started { child, signals, terminal: console } =
-        start(plan, filter, container, dirs, |master| Console::start(master, interactive))?;
-    collect(dirs);
+    let Started { child, signals, terminal: console } = start(job, |master| Console::start(master, interactive))?;
+    collect(job.dirs);
     let exit = supervise::supervise(child, &signals, console);
     if !plan.namespaces.pid.is_new() {
         supervise::end_descendants();

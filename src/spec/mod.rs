@@ -14,11 +14,12 @@ pub mod seccomp;
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use subid::IdMap;
 
 /// `rl run`, resolved: no environment variable, no file and no default is looked at after this.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RunSpec {
     /// Image or directory.
     pub source: Source,
@@ -93,7 +94,7 @@ pub struct RunSpec {
 }
 
 /// Where the root file system comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// `--rootfs DIR`: used as it is, writes go into DIR. `--rootfs DIR:O`: below a throw-away overlay.
     Directory {
@@ -106,8 +107,14 @@ pub enum Source {
     Image(String),
 }
 
+impl Default for Source {
+    fn default() -> Self {
+        Self::Image(String::new())
+    }
+}
+
 /// `-v SRC:DST[:OPTIONS]` or `--mount type=...`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Volume {
     /// A directory or file of the host.
     Bind {
@@ -128,7 +135,7 @@ pub enum Volume {
 }
 
 /// How a bind mount is made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BindOptions {
     /// `ro`.
     pub read_only: bool,
@@ -158,7 +165,7 @@ impl Default for BindOptions {
 }
 
 /// A device node of the host, bound into the container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceBind {
     /// Absolute path on the host.
     pub source: PathBuf,
@@ -169,7 +176,7 @@ pub struct DeviceBind {
 }
 
 /// A resource limit by its getrlimit(2) name without RLIMIT_, in lower case (`nofile`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ulimit {
     /// `nofile`, `core`, ...
     pub name: String,
@@ -180,7 +187,7 @@ pub struct Ulimit {
 }
 
 /// The seccomp filter.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub enum SeccompChoice {
     /// The default profile for the container's capabilities.
     #[default]
@@ -192,7 +199,7 @@ pub enum SeccompChoice {
 }
 
 /// Namespaces that are shared with the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Share {
     /// `--pid=host`.
     pub pid: bool,
@@ -207,7 +214,7 @@ pub struct Share {
 }
 
 /// How the container's ids are mapped.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum UserNs {
     /// Root is the caller, 1.. the subordinate ids; falls back to one id with a warning.
     #[default]
@@ -255,7 +262,7 @@ pub struct Ids {
 }
 
 /// What of an image's configuration matters to a run (image-spec, config.md).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageConfig {
     /// NAME=VALUE.
     pub env: Vec<String>,

@@ -7,10 +7,11 @@ use super::{code, files, name, none};
 
 /// Each module with all that it may use. Everything below it in the table is lower: so there can be no cycle in it.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("cli", &["runtime", "network", "cgroup", "image", "plan", "spec", "host", "error"]),
-    ("runtime", &["network", "cgroup", "image", "plan", "spec", "host", "sys", "error"]),
+    ("cli", &["runtime", "state", "network", "cgroup", "image", "plan", "spec", "host", "error"]),
+    ("runtime", &["state", "network", "cgroup", "image", "plan", "spec", "host", "sys", "error"]),
     ("network", &["plan", "spec", "host", "sys", "error"]),
     ("cgroup", &["plan", "spec", "host", "sys", "error"]),
+    ("state", &["image", "spec", "host", "sys", "error"]),
     ("image", &["spec", "host", "sys", "error"]),
     ("plan", &["spec", "host", "error"]),
     ("spec", &["host", "error"]),

@@ -6,7 +6,7 @@
 use std::fmt;
 
 /// `count` ids from `inside` (in the namespace) on are those from `outside` (in its parent) on; half-open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Extent {
     /// First id inside the namespace.
     pub inside: u32,

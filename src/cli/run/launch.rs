@@ -12,13 +12,15 @@ use super::image::{self, Ensured, Place, Want};
 use crate::cli::{Globals, warn_fallback};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::rootfs, catalog::state};
 use crate::host::Host;
-use crate::image::Hold;
+use crate::image::{Hold, Pin};
 use crate::plan::{self, Plan, RootSource};
 use crate::runtime::base::{self, Entered};
 use crate::runtime::container::{self, Container};
+use crate::runtime::parent::{self, Job};
 use crate::runtime::storage::{self, Driver};
-use crate::runtime::{fuse, parent, seccomp};
+use crate::runtime::{fuse, seccomp};
 use crate::spec::{self, Extras, Facts, Identity, Ids, ImageConfig, RunSpec, Source, UserNs};
+use crate::state::{Record, Status};
 
 /// Everything that is known before anything is made.
 struct Compiled {
@@ -40,16 +42,21 @@ pub(super) fn launch(globals: &Globals, run: &RunSpec, want: &Want, show: Option
     let entered = base::enter(&host, &run.userns)?;
     warn_fallback(entered.fallback.as_ref());
     // Until the container has ended: rl rmi must not take its layers away.
-    let (image, layers, _hold) = root(&run.source, place.as_ref())?;
-    let container = Container::create(&host.dirs, run.name.as_deref())?;
+    let Ground { image, layers, pin, image_id, hold: _hold } = ground(&run.source, place.as_ref())?;
+    let container = Container::create(&host.dirs, run.name.as_deref(), !run.remove)?;
     if let Some(path) = &run.cidfile {
         write_cidfile(path, &container.identity.id)?;
     }
     let shared = matches!(layers, Layers::Shared(_));
-    let launch = Launch { host: &host, run, entered: &entered, image: &image, container: &container, shared };
+    let Identity { id, name, .. } = &container.identity;
+    let mut record = Record::new(id, name, called(&run.source), &image, run);
+    record.image_id = image_id;
+    record.store = pin.as_ref().map(|pin| pin.store().to_owned()).filter(|store| *store != host.dirs.data);
+    record.driver = globals.storage_driver.map(|driver| driver.to_string());
+    let launch =
+        Launch { host: &host, run, entered: &entered, image: &image, container: &container, shared, pin, record };
     let made = launch.start(&layers.below(&container.data, run.remove), globals.storage_driver);
-    let kept = !run.remove && made.is_ok() && !matches!(run.source, Source::Directory { overlay: false, .. });
-    container.remove(kept)?;
+    container.remove(!run.remove && made.is_ok())?;
     made
 }
 
@@ -62,6 +69,10 @@ struct Launch<'a> {
     container: &'a Container,
     /// Only fuse-overlayfs understands its layers.
     shared: bool,
+    /// Of its image.
+    pin: Option<Pin>,
+    /// All but its command.
+    record: Record,
 }
 
 impl Launch<'_> {
@@ -83,7 +94,7 @@ impl Launch<'_> {
     }
 
     fn attempt(&self, root: &RootSource, driver: Driver) -> Result<u8> {
-        let Self { host, run, entered, image, container, shared } = self;
+        let Self { host, run, entered, image, container, shared, pin, record } = self;
         let plain = |ids: &Ids| !shared && !fuse::is_needed(ids);
         let ids = resolve_ids(host, &run.userns, entered)?;
         let mut mounted = None;
@@ -101,14 +112,23 @@ impl Launch<'_> {
         let Compiled { plan, extras, .. } = compile(host, run, entered, image, &root, &container.identity)?;
         let bounding = plan.bounding().unwrap_or_default();
         let filter = seccomp::program(&extras.seccomp, bounding, &host.dirs.data.join("seccomp"))?;
+        let mut record = record.clone();
+        record.command.clone_from(&plan.process.args);
+        let mut status = None;
         if !run.remove {
-            container.keep(&plan.process.args)?;
+            container.keep(&record, pin.as_ref())?;
+            status.insert(Status::starting()).write(&container.data)?;
         }
-        let ended = parent::run(&plan, filter.as_ref(), container, &host.dirs);
+        let of_one_run = Some(&record).filter(|_| run.remove);
+        let dirs = &host.dirs;
+        let ended = parent::run(&Job { plan: &plan, filter: filter.as_ref(), container, record: of_one_run, dirs });
         if let Some(mounted) = mounted {
             mounted.stop();
         }
         let ended = ended?;
+        if let Some(status) = status {
+            status.ended(ended.exit.status()).write(&container.data)?;
+        }
         if let Some(remark) = ended.remark {
             eprintln!("rl: {remark}");
         }
@@ -130,7 +150,7 @@ fn copied(layers: &[PathBuf], data: &Path) -> Result<PathBuf> {
 fn print(host: &Host, run: &RunSpec, place: Option<&Place>, format: PlanFormat) -> Result<u8> {
     let entered = base::foresee(host, &run.userns)?;
     warn_fallback(entered.fallback.as_ref());
-    let (image, layers, _) = root(&run.source, place)?;
+    let Ground { image, layers, .. } = ground(&run.source, place)?;
     let id = container::new_id()?;
     let name = run.name.clone().unwrap_or_else(|| id[..12].to_owned());
     let identity = Identity { dir: host.dirs.containers().join(&id), id, name };
@@ -206,20 +226,37 @@ impl Layers {
     }
 }
 
-fn root(source: &Source, place: Option<&Place>) -> Result<(ImageConfig, Layers, Hold)> {
+/// What a container stands on.
+struct Ground {
+    image: ImageConfig,
+    layers: Layers,
+    pin: Option<Pin>,
+    image_id: Option<String>,
+    /// Keeps the layers from being deleted.
+    hold: Hold,
+}
+
+fn ground(source: &Source, place: Option<&Place>) -> Result<Ground> {
+    let directory =
+        |layers| Ground { image: ImageConfig::default(), layers, pin: None, image_id: None, hold: Hold::default() };
     match source {
         Source::Image(name) => {
             let place = place.ok_or_else(|| Error::new(&state::INTERNAL, format!("find the image {name}")))?;
             let image = place.find()?;
             let layers = if image.shared { Layers::Shared(image.layers) } else { Layers::Image(image.layers) };
-            Ok((image.config, layers, image.hold))
+            let (pin, image_id) = (Some(image.pin), Some(image.id));
+            Ok(Ground { image: image.config, layers, pin, image_id, hold: image.hold })
         }
-        Source::Directory { path, overlay: true } => {
-            Ok((ImageConfig::default(), Layers::Overlay(path.clone()), Hold::default()))
-        }
-        Source::Directory { path, overlay: false } => {
-            Ok((ImageConfig::default(), Layers::Plain(path.clone()), Hold::default()))
-        }
+        Source::Directory { path, overlay: true } => Ok(directory(Layers::Overlay(path.clone()))),
+        Source::Directory { path, overlay: false } => Ok(directory(Layers::Plain(path.clone()))),
+    }
+}
+
+/// What `rl ps` shows as its image.
+fn called(source: &Source) -> String {
+    match source {
+        Source::Image(name) => name.clone(),
+        Source::Directory { path, .. } => path.display().to_string(),
     }
 }
 

@@ -10,6 +10,7 @@ use clap::ArgMatches;
 use super::{device, env, limits, security, volume, wrong};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::rootfs, catalog::state};
 use crate::spec::{RunSpec, Share, Source, UserNs, ids};
+use crate::state::names;
 
 /// Kernel limit of sethostname(2).
 const LONGEST_HOSTNAME: usize = 64;
@@ -133,13 +134,7 @@ fn hostname(word: &str) -> Result<String> {
 }
 
 fn name(word: &str) -> Result<String> {
-    if word.len() > 128
-        || !word.bytes().all(of_a_name)
-        || !word.starts_with(|first: char| first.is_ascii_alphanumeric())
-    {
-        return Err(Error::new(&state::NAME, format!("--name {word:?}")));
-    }
-    Ok(word.to_owned())
+    if names::is_valid(word) { Ok(word.to_owned()) } else { Err(Error::new(&state::NAME, format!("--name {word:?}"))) }
 }
 
 fn share(matches: &ArgMatches) -> Result<Share> {

@@ -15,6 +15,18 @@ entries! {
     NAME = 803, exit 125, "cannot use this container name",
         why "Another container has the name, or it is not made of [a-zA-Z0-9][a-zA-Z0-9_.-]*.",
         fix "Choose another --name.";
+    /// No container has this name or id.
+    NO_CONTAINER = 804, exit 1, "no such container",
+        why "No container has this name, and no id starts with these digits (or several do).",
+        fix "See which there are: rl ps -a";
+    /// The container does not run.
+    NOT_RUNNING = 805, exit 1, "the container does not run",
+        why "This needs a running container, and the container has ended or was never started.",
+        fix "Start it: rl start NAME";
+    /// The container runs.
+    RUNNING = 806, exit 1, "the container runs",
+        why "This needs a container that does not run.",
+        fix "Stop it first: rl stop NAME";
     /// Something that cannot happen.
     INTERNAL = 899, exit 125, "an internal error",
         why "rl reached a state that it should never reach.",

@@ -68,7 +68,8 @@ impl Store {
             by_name.as_deref() == Some(file.as_str()) || id.as_ref() == Some(&document.id)
         };
         let (going, staying): (Vec<_>, Vec<_>) = self.documents()?.into_iter().partition(goes);
-        let unused = self.unused_layers(text, &going, &staying)?;
+        let pins = self.pins()?;
+        let unused = self.unused_layers(text, &going, &staying, &pins)?;
         for (file, _) in &going {
             let path = self.images().join(file);
             fs::remove_file(&path).context(&image::STORE, || format!("remove {}", path.display()))?;
@@ -78,7 +79,7 @@ impl Store {
         for (layer, lock) in unused {
             condemned.push(Staging::condemn(&staging, &layer, lock)?);
         }
-        self.delete_blobs(&staying)?;
+        self.delete_blobs(staying.iter().chain(&pins))?;
         drop(lock);
         drop(condemned);
         let (_, first) = going.first().ok_or_else(|| self.unknown(text))?;
@@ -93,12 +94,22 @@ impl Store {
         text: &str,
         going: &[(String, Document)],
         staying: &[(String, Document)],
+        pins: &[(String, Document)],
     ) -> Result<Vec<(PathBuf, Flock<File>)>> {
         let has = |all: &[(String, Document)], name: &String| {
             all.iter().any(|(_, document)| document.layers.iter().any(|layer| layer.dir == *name))
         };
+        let last = |id: &str| !staying.iter().any(|(_, document)| document.id == id);
+        let user =
+            pins.iter().find(|(_, pin)| last(&pin.id) && going.iter().any(|(_, document)| document.id == pin.id));
+        if let Some((id, _)) = user {
+            let short: String = id.chars().take(12).collect();
+            return Err(Error::new(&image::IN_USE, format!("remove {text:?}: the container {short} was made of it"))
+                .fix(format!("Remove the container first: rl rm {short}")));
+        }
         let mut unused = Vec::new();
-        for layer in names_in(&self.root.join("layers"))?.iter().filter(|layer| !has(staying, layer)) {
+        let needed = |layer: &&String| has(staying, layer) || has(pins, layer);
+        for layer in names_in(&self.root.join("layers"))?.iter().filter(|layer| !needed(layer)) {
             match try_lock(&self.layer(layer))? {
                 Some(lock) => unused.push((self.layer(layer), lock)),
                 None if has(going, layer) => {
@@ -111,8 +122,8 @@ impl Store {
         Ok(unused)
     }
 
-    fn delete_blobs(&self, staying: &[(String, Document)]) -> Result<()> {
-        for digest in self.unused_blobs(staying.iter().map(|(_, document)| document))? {
+    fn delete_blobs<'a>(&self, staying: impl Iterator<Item = &'a (String, Document)>) -> Result<()> {
+        for digest in self.unused_blobs(staying.map(|(_, document)| document))? {
             let path = self.blobs.path(&digest);
             fs::remove_file(&path).context(&image::STORE, || format!("remove {}", path.display()))?;
         }

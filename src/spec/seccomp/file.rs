@@ -8,13 +8,13 @@ use nix::errno::Errno;
 use oci_spec::runtime::{
     Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag, LinuxSyscall,
 };
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Context, Error, Result, catalog::security::SECCOMP_PROFILE};
 use crate::spec::capabilities;
 
 /// A profile as far as it is decided without the container: rules for another architecture or kernel are gone.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// Everything but the rules.
     frame: LinuxSeccomp,
@@ -22,7 +22,7 @@ pub struct Profile {
 }
 
 /// A rule and the capabilities that it depends on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Conditional {
     /// It holds for a container that has all of these...
     with: u64,
