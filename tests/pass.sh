@@ -7,6 +7,8 @@
 set -eu
 pass=$1
 dir=$2
+# The virtual machine has a runner of its own, tests/vm/run.
+outside="not binary(vm)"
 # Of the crates' own unit tests and the repository's rules, once is enough.
 again="kind(test) and not binary(hygiene)"
 case $pass in
@@ -22,4 +24,4 @@ unset CARGO_MANIFEST_DIR CARGO_TARGET_DIR
 cd "$dir/src"
 exec "$dir/cargo-nextest" nextest run --archive-file "$dir/tests.tar.zst" --workspace-remap "$dir/src" \
 	--config-file "$dir/src/.config/nextest.toml" --no-fail-fast --show-progress none \
-	--status-level fail --final-status-level fail -E "$filter${RL_TEST_FILTER:+ and ($RL_TEST_FILTER)}"
+	--status-level fail --final-status-level fail -E "$outside and $filter${RL_TEST_FILTER:+ and ($RL_TEST_FILTER)}"

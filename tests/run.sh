@@ -23,7 +23,7 @@ static_checks() {
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	if command -v shellcheck >/dev/null; then
-		git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
+		git ls-files -z '*.sh' .ci/run tests/vm/run | xargs -0 shellcheck
 	else
 		left_out="$left_out shellcheck"
 	fi
@@ -130,6 +130,7 @@ passes() {
 		pass "Nested, as root of a namespace with one id" unshare -r "$work/src/tests/pass.sh" nested "$work"
 		left_out="$left_out root's pass"
 	fi
+	pass "In a virtual machine with systemd" env RL_BINARY="$work/rl" "$top/tests/vm/run"
 }
 
 work=$(mktemp -d /var/tmp/rl-test.XXXXXX)

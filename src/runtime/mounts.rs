@@ -44,7 +44,8 @@ pub(super) struct Root {
     inner: pathrs::Root,
     /// The last tmpfs that was mounted here (`/dev`): nobody else has been in it, so files are made in it directly.
     fresh: Option<(PathBuf, OwnedFd)>,
-    /// An empty read-only tmpfs, cloned for each masked directory.
+    /// The empty read-only tmpfs on the first masked directory, cloned for each further one: of a mount that is attached nowhere
+    /// no kernel before 6.15 makes a copy.
     empty: Option<OwnedFd>,
 }
 
@@ -174,12 +175,18 @@ impl Root {
         let doing = || format!("mask {}", target.display());
         let Some(place) = self.existing(target)? else { return Ok(()) };
         let stat = fstat(&place).context(&rootfs::MOUNT, doing)?;
-        let cover = if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits() {
-            open_tree_clone(self.empty()?, c"", false)
-        } else {
-            null_device()
+        let is_directory = stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits();
+        let cover = match &self.empty {
+            _ if !is_directory => null_device(),
+            Some(attached) => open_tree_clone(attached.as_fd(), c"", false),
+            None => empty_directory(),
         };
-        attach(cover.context(&rootfs::MOUNT, doing)?.as_fd(), place.as_fd()).context(&rootfs::MOUNT, doing)
+        let cover = cover.context(&rootfs::MOUNT, doing)?;
+        attach(cover.as_fd(), place.as_fd()).context(&rootfs::MOUNT, doing)?;
+        if is_directory && self.empty.is_none() {
+            self.empty = Some(cover);
+        }
+        Ok(())
     }
 
     /// Makes what is at `target` read-only in place; what is not there is passed over.
@@ -207,19 +214,6 @@ impl Root {
         let parent = self.inner.resolve(parent).context(&rootfs::MOUNT, doing)?;
         let fd = openat(parent.as_fd(), name, flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty());
         fd.context(&rootfs::MOUNT, doing)
-    }
-
-    fn empty(&mut self) -> Result<BorrowedFd<'_>> {
-        if self.empty.is_none() {
-            let attributes =
-                Attributes { read_only: true, nosuid: true, nodev: true, noexec: true, ..Attributes::default() };
-            let options = [("size".to_owned(), Some("0".to_owned())), ("mode".to_owned(), Some("755".to_owned()))];
-            let made = fresh("tmpfs", attributes, &options)
-                .context(&rootfs::MOUNT, || "mount the empty tmpfs of masks".into())?;
-            self.empty = Some(made);
-        }
-        let empty = self.empty.as_ref().map(AsFd::as_fd);
-        empty.ok_or_else(|| Error::new(&rootfs::MOUNT, "mount the empty tmpfs of masks"))
     }
 
     fn existing(&self, path: &Path) -> Result<Option<pathrs::Handle>> {
@@ -337,6 +331,13 @@ fn clone_host(path: &Path, recursive: bool) -> Result<OwnedFd, Errno> {
 }
 
 /// The host's own /dev/null, checked to be it: a mask that is a regular file could be written to (CVE-2025-31133).
+/// What a masked directory shows.
+fn empty_directory() -> Result<OwnedFd, Errno> {
+    let attributes = Attributes { read_only: true, nosuid: true, nodev: true, noexec: true, ..Attributes::default() };
+    let options = [("size".to_owned(), Some("0".to_owned())), ("mode".to_owned(), Some("755".to_owned()))];
+    fresh("tmpfs", attributes, &options)
+}
+
 fn null_device() -> Result<OwnedFd, Errno> {
     let null = clone_host(Path::new("/dev/null"), false)?;
     let stat = fstat(&null)?;

@@ -65,7 +65,11 @@ fn one_by_one(overlay: &Overlay<'_>) -> Result<OwnedFd, Way> {
     if volatile {
         fsconfig_set_flag(fs.as_fd(), c"volatile")?;
     }
-    fsconfig_create(fs.as_fd())?;
+    match fsconfig_create(fs.as_fd()) {
+        // Before 6.5 every option is taken and looked at only here; the old way says what else it may have been.
+        Err(Errno::EINVAL) => return Err(Way::Unknown),
+        made => made?,
+    }
     Ok(fsmount(fs.as_fd(), 0)?)
 }
 

@@ -1,0 +1,79 @@
+//! A plain run works from wherever a person comes, without a word and without a control group of its own.
+
+use crate::inside;
+use crate::support::{Output, Rl};
+
+fn plain(rl: &Rl) -> Output {
+    rl.run(&["run", "--rm", "busybox", "cat", "/proc/self/cgroup"]).success()
+}
+
+fn is_plain() {
+    if !inside() {
+        return;
+    }
+    let out = plain(&Rl::new());
+    assert_eq!((out.stdout.as_str(), out.stderr.as_str()), ("0::/\n", ""));
+}
+
+mod over_ssh {
+    #[test]
+    fn a_plain_run_says_nothing() {
+        super::is_plain();
+    }
+}
+
+mod by_su {
+    #[test]
+    fn a_plain_run_says_nothing() {
+        super::is_plain();
+    }
+}
+
+mod from_cron {
+    #[test]
+    fn a_plain_run_says_nothing() {
+        super::is_plain();
+    }
+}
+
+mod as_root {
+    use crate::inside;
+    use crate::support::{Line, Rl};
+    use std::process::Command;
+
+    /// A command of the machine's root.
+    fn sh(script: &str) -> crate::support::Output {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(script);
+        Line::new(command, script.to_owned()).output()
+    }
+
+    /// The user's `rl run`, from a login of their own.
+    fn as_the_user(words: &str) -> crate::support::Output {
+        sh(&format!("ssh user@localhost /payload/rl {words}"))
+    }
+
+    #[test]
+    fn where_the_machine_forbids_user_namespaces_the_error_names_the_sysctl() {
+        if !inside() {
+            return;
+        }
+        for (key, off, on) in
+            [("kernel.unprivileged_userns_clone", "0", "1"), ("user.max_user_namespaces", "0", "9000")]
+        {
+            sh(&format!("sysctl -qw {key}={off}")).success();
+            let out = as_the_user("run --rm --rootfs /srv/systemd:O true");
+            sh(&format!("sysctl -qw {key}={on}")).success();
+            assert!(out.stderr.contains(key), "{}", out.stderr);
+            out.fails_with(125);
+        }
+    }
+
+    #[test]
+    fn roots_own_plain_run_works() {
+        if !inside() {
+            return;
+        }
+        Rl::new().run(&["run", "--rm", "busybox", "true"]).success();
+    }
+}
