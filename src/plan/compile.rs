@@ -2,30 +2,21 @@
 //!
 //! Pure. The order is the kernel's doing more than ours: mounts before pivot_root, what needs /proc of the host before it is
 //! gone, limits before the user (only root may raise), the filter before the capabilities go unless no_new_privs allows it
-//! after them. The surprise: the six devices and the links of /dev are no mounts of the specification; they follow the mount
-//! on /dev, as the runtime specification demands ("Default Devices").
+//! after them. The surprise: somebody else's document (`rl oci`) is taken to the letter, where `rl run`'s own is read together
+//! with its [`Extras`]: names of users, the default filter, capability sets that depend on the user.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Capabilities, Linux, LinuxNamespaceType, Mount, Spec};
+use oci_spec::runtime::{Capabilities, Linux, LinuxNamespaceType, LinuxSeccompAction, Spec};
 
-use super::options::{Options, sort};
-use super::unsupported::{self, bad};
+use super::mounts::{self, Context};
+use super::unsupported::{self, bad, checked_path};
 use super::{
-    CapabilitySets, Clock, HostPlan, IdPlan, Namespace, Namespaces, Plan, Process, Propagation, RootSource, Step,
+    Bundle, CapabilitySets, Clock, HostPlan, IdPlan, Listener, Namespace, Namespaces, Plan, Process, RootSource, Step,
+    devices, hooks, scheduling,
 };
-use crate::error::{Error, Result, catalog::rootfs};
-use crate::spec::{Extras, Identity, Ids, SeccompChoice, Ulimit};
-
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
-const LINKS: [(&str, &str); 6] = [
-    ("/dev/fd", "/proc/self/fd"),
-    ("/dev/stdin", "/proc/self/fd/0"),
-    ("/dev/stdout", "/proc/self/fd/1"),
-    ("/dev/stderr", "/proc/self/fd/2"),
-    ("/dev/core", "/proc/kcore"),
-    ("/dev/ptmx", "pts/ptmx"),
-];
+use crate::error::Result;
+use crate::spec::{Bundled, Extras, Identity, Ids, SeccompChoice, Ulimit};
 
 /// Checks and orders. Pure. `files` are written into the container's run directory before anything else.
 ///
@@ -44,17 +35,105 @@ pub fn compile(
     let process = spec.process().as_ref().ok_or_else(|| bad("process", "is missing"))?;
     let linux = spec.linux().as_ref().ok_or_else(|| bad("linux", "is missing"))?;
     let namespaces = namespaces(linux)?;
+    let bundle = extras.bundle.as_ref().map(|bundled| bundle(spec, bundled)).transpose()?;
     let on = run_root.join("mnt");
-    let mounts = spec.mounts().as_deref().unwrap_or_default();
-    let mut steps = vec![Step::Isolate { propagation: outer_propagation(mounts) }, root_step(root, &on)];
-    for (index, mount) in mounts.iter().enumerate() {
-        mount_steps(index, mount, &mut steps)?;
-    }
+    let mut steps = mount_steps(spec, linux, &namespaces, extras, root_step(root, &on))?;
     let terminal = process.terminal().unwrap_or(false);
     if terminal {
         steps.push(Step::Terminal);
     }
-    machine(spec, linux, &namespaces, &mut steps);
+    machine(spec, linux, &namespaces, &mut steps)?;
+    root_steps(spec, linux, on, extras, bundle.as_ref(), &mut steps)?;
+    process_steps(process, linux, extras, ids, &mut steps)?;
+    last_steps(extras, bundle.as_ref(), &mut steps);
+    Ok(Plan {
+        id: identity.id.clone(),
+        name: identity.name.clone(),
+        namespaces,
+        ids: id_plan(ids),
+        host: HostPlan { files, directories: directories(root) },
+        steps,
+        process: command(process, extras, terminal)?,
+        listener: listener(linux, extras)?,
+        bundle,
+    })
+}
+
+/// What is executed in the end, and as whose child.
+pub(super) fn command(process: &oci_spec::runtime::Process, extras: &Extras, terminal: bool) -> Result<Process> {
+    let args = process.args().clone().unwrap_or_default();
+    if extras.bundle.is_some() && args.is_empty() {
+        return Err(bad("process.args", "is empty"));
+    }
+    let bundled = extras.bundle.clone().unwrap_or_default();
+    let side =
+        |length: u64| u16::try_from(length).map_err(|_| bad("process.consoleSize", "is larger than a terminal can be"));
+    let console_size = match process.console_size().filter(|_| terminal) {
+        Some(size) => Some((side(size.height())?, side(size.width())?)),
+        None => None,
+    };
+    Ok(Process {
+        args,
+        env: process.env().clone().unwrap_or_default(),
+        set_home: !extras.home_given,
+        terminal,
+        interactive: extras.interactive,
+        init: extras.init,
+        detached: bundled.detached,
+        preserve_fds: bundled.preserve_fds,
+        oom_score_adj: process.oom_score_adj(),
+        console_size,
+    })
+}
+
+/// Of somebody else's document alone.
+fn listener(linux: &Linux, extras: &Extras) -> Result<Option<Listener>> {
+    let Some(seccomp) = linux.seccomp().as_ref().filter(|_| extras.bundle.is_some()) else { return Ok(None) };
+    let notifies = seccomp.syscalls().iter().flatten().any(|rule| rule.action() == LinuxSeccompAction::ScmpActNotify);
+    if seccomp.default_action() == LinuxSeccompAction::ScmpActNotify {
+        return Err(bad("linux.seccomp.defaultAction", "is SCMP_ACT_NOTIFY, which would ask about the very answer"));
+    }
+    let Some(path) = seccomp.listener_path().clone().filter(|path| !path.as_os_str().is_empty()) else {
+        return if notifies {
+            Err(bad("linux.seccomp.listenerPath", "is missing, and a rule has SCMP_ACT_NOTIFY"))
+        } else {
+            Ok(None)
+        };
+    };
+    Ok(Some(Listener { path, metadata: seccomp.listener_metadata().clone().unwrap_or_default() }))
+}
+
+fn bundle(spec: &Spec, bundled: &Bundled) -> Result<Bundle> {
+    Ok(Bundle {
+        version: spec.version().clone(),
+        path: bundled.path.clone(),
+        rootfs: bundled.rootfs.clone(),
+        annotations: spec.annotations().iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        hooks: hooks::hooks(spec)?,
+    })
+}
+
+fn mount_steps(spec: &Spec, linux: &Linux, namespaces: &Namespaces, extras: &Extras, root: Step) -> Result<Vec<Step>> {
+    let listed = spec.mounts().as_deref().unwrap_or_default();
+    let exact = extras.bundle.is_some();
+    let context = Context { devices: devices::listed(linux)?, host_user: namespaces.user.is_host(), exact };
+    let mut steps = vec![Step::Isolate { propagation: mounts::outer_propagation(linux, listed) }, root];
+    for (index, mount) in listed.iter().enumerate() {
+        mounts::steps(index, mount, &context, &mut steps)?;
+    }
+    steps.extend(context.devices.into_iter().map(Step::Device));
+    Ok(steps)
+}
+
+/// From the finished tree of mounts to a root directory.
+fn root_steps(
+    spec: &Spec,
+    linux: &Linux,
+    on: PathBuf,
+    extras: &Extras,
+    bundle: Option<&Bundle>,
+    steps: &mut Vec<Step>,
+) -> Result<()> {
     let paths = |list: &Option<Vec<String>>| list.iter().flatten().map(PathBuf::from).collect::<Vec<_>>();
     let (read_only, masked) = (paths(linux.readonly_paths()), paths(linux.masked_paths()));
     if !read_only.is_empty() {
@@ -63,27 +142,37 @@ pub fn compile(
     if !masked.is_empty() {
         steps.push(Step::Mask { targets: checked("linux.maskedPaths", masked)? });
     }
-    steps.push(Step::PivotRoot { on });
+    if let Some(hooks) = bundle.map(|bundle| &bundle.hooks) {
+        if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
+            steps.push(Step::RuntimeHooks);
+        }
+        if !hooks.create_container.is_empty() {
+            steps.push(Step::ContainerHooks { hooks: hooks.create_container.clone() });
+        }
+    }
+    steps.push(Step::PivotRoot { on, moved: extras.bundle.as_ref().is_some_and(|bundled| bundled.no_pivot) });
+    steps.extend(mounts::root_propagation(linux)?);
     if spec.root().as_ref().is_some_and(|root| root.readonly().unwrap_or(false)) {
         steps.push(Step::RootReadOnly);
     }
-    process_steps(process, extras, ids, &mut steps)?;
-    Ok(Plan {
-        id: identity.id.clone(),
-        name: identity.name.clone(),
-        namespaces,
-        ids: id_plan(ids),
-        host: HostPlan { files, directories: directories(root) },
-        steps,
-        process: Process {
-            args: process.args().clone().unwrap_or_default(),
-            env: process.env().clone().unwrap_or_default(),
-            set_home: !extras.home_given,
-            terminal,
-            interactive: extras.interactive,
-            init: extras.init,
-        },
-    })
+    if extras.bundle.as_ref().is_some_and(|bundled| bundled.keyring) {
+        steps.push(Step::Keyring);
+    }
+    Ok(())
+}
+
+/// `create` waits for `start`, where nothing but the filter is left to be set: a filter need not let through what waiting takes.
+fn last_steps(extras: &Extras, bundle: Option<&Bundle>, steps: &mut Vec<Step>) {
+    let mut last = Vec::new();
+    if let Some(dir) = extras.bundle.as_ref().and_then(|bundled| bundled.awaits.clone()) {
+        last.push(Step::AwaitStart { dir });
+    }
+    if let Some(hooks) = bundle.map(|bundle| bundle.hooks.start_container.clone()).filter(|hooks| !hooks.is_empty()) {
+        last.push(Step::StartHooks { hooks });
+    }
+    let filter_is_last = matches!(steps.last(), Some(Step::Seccomp { .. }));
+    let at = steps.len() - usize::from(filter_is_last);
+    steps.splice(at..at, last);
 }
 
 fn id_plan(ids: &Ids) -> IdPlan {
@@ -163,98 +252,14 @@ fn clocks(linux: &Linux, time: &Namespace) -> Result<Vec<Clock>> {
     Ok(clocks)
 }
 
-/// A volume that wants to hear of the host's later mounts needs a parent that does too.
-fn outer_propagation(mounts: &[Mount]) -> Propagation {
-    let hears = |mount: &Mount| {
-        let words = mount.options().as_deref().unwrap_or_default();
-        matches!(sort(words).propagation, Some(Propagation::Slave | Propagation::Shared))
-    };
-    if mounts.iter().any(hears) { Propagation::Slave } else { Propagation::Private }
-}
-
-fn mount_steps(index: usize, mount: &Mount, steps: &mut Vec<Step>) -> Result<()> {
-    let field = |name: &str| format!("mounts[{index}].{name}");
-    let target = checked_path(&field("destination"), mount.destination())?;
-    let kind = mount.typ().as_deref().unwrap_or("none");
-    let options = sort(mount.options().as_deref().unwrap_or_default());
-    if kind == "bind" || options.bind.is_some() {
-        steps.push(bind(&field("source"), mount, target, &options)?);
-        return Ok(());
-    }
-    let filesystem = match kind {
-        "cgroup" => "cgroup2",
-        "proc" | "sysfs" | "tmpfs" | "devpts" | "mqueue" | "cgroup2" => kind,
-        other => {
-            return Err(bad(&field("type"), &format!("{other:?} is no file system that a user namespace can mount")));
+fn machine(spec: &Spec, linux: &Linux, namespaces: &Namespaces, steps: &mut Vec<Step>) -> Result<()> {
+    let named = [("hostname", spec.hostname()), ("domainname", spec.domainname())];
+    for (field, name) in named {
+        let Some(name) = name.clone().filter(|name| !name.is_empty()) else { continue };
+        if namespaces.uts.is_host() {
+            return Err(bad(field, "needs a UTS namespace in linux.namespaces"));
         }
-    };
-    let Options { attributes, data, .. } = options;
-    check_data(&field("options"), filesystem, &data)?;
-    let fallback_bind = match filesystem {
-        "proc" => Some(PathBuf::from("/proc")),
-        "sysfs" => Some(PathBuf::from("/sys")),
-        _ => None,
-    };
-    let is_dev = target == Path::new("/dev");
-    steps.push(Step::Mount { filesystem: filesystem.to_owned(), target, attributes, options: data, fallback_bind });
-    if is_dev {
-        devices(steps);
-    }
-    Ok(())
-}
-
-fn bind(field: &str, mount: &Mount, target: PathBuf, options: &Options) -> Result<Step> {
-    let source = mount.source().clone().ok_or_else(|| bad(field, "is missing"))?;
-    if !source.is_absolute() {
-        return Err(bad(field, &format!("{} is not absolute", source.display())));
-    }
-    Ok(Step::Bind {
-        source,
-        target,
-        recursive: options.bind.unwrap_or(true),
-        attributes: options.attributes,
-        propagation: options.propagation.unwrap_or(Propagation::Private),
-        // Volumes never say both: a directory is bound with all below it, or without `dev`.
-        device: options.bind == Some(false) && mount.options().iter().flatten().any(|word| word == "dev"),
-    })
-}
-
-fn devices(steps: &mut Vec<Step>) {
-    let attributes = super::Attributes { nosuid: true, noexec: true, ..super::Attributes::default() };
-    steps.extend(DEVICES.iter().map(|name| Step::Bind {
-        source: Path::new("/dev").join(name),
-        target: Path::new("/dev").join(name),
-        recursive: false,
-        attributes,
-        propagation: Propagation::Private,
-        device: true,
-    }));
-    steps.extend(LINKS.iter().map(|(target, to)| Step::Symlink { target: target.into(), to: (*to).to_owned() }));
-}
-
-/// An option that the file system does not know would only be told by the kernel as EINVAL, without its name.
-fn check_data(field: &str, filesystem: &str, data: &[(String, Option<String>)]) -> Result<()> {
-    let known: &[&str] = match filesystem {
-        "tmpfs" => {
-            &["size", "mode", "nr_inodes", "nr_blocks", "uid", "gid", "huge", "mpol", "inode32", "inode64", "noswap"]
-        }
-        "devpts" => &["newinstance", "ptmxmode", "mode", "uid", "gid", "max"],
-        "proc" => &["hidepid", "gid", "subset"],
-        "cgroup2" => &["nsdelegate", "memory_localevents", "memory_recursiveprot"],
-        _ => &[],
-    };
-    match data.iter().find(|(key, _)| !known.contains(&key.as_str())) {
-        Some((key, _)) => Err(bad(field, &format!("has {key:?}, which is no option of {filesystem}"))),
-        None => Ok(()),
-    }
-}
-
-fn machine(spec: &Spec, linux: &Linux, namespaces: &Namespaces, steps: &mut Vec<Step>) {
-    if let (true, Some(name)) = (!namespaces.uts.is_host(), spec.hostname()) {
-        steps.push(Step::Hostname { name: name.clone() });
-    }
-    if let (true, Some(name)) = (!namespaces.uts.is_host(), spec.domainname()) {
-        steps.push(Step::Domainname { name: name.clone() });
+        steps.push(if field == "hostname" { Step::Hostname { name } } else { Step::Domainname { name } });
     }
     if namespaces.network.is_new() {
         steps.push(Step::Loopback);
@@ -262,10 +267,13 @@ fn machine(spec: &Spec, linux: &Linux, namespaces: &Namespaces, steps: &mut Vec<
     let mut sysctls: Vec<_> = linux.sysctl().iter().flatten().collect();
     sysctls.sort();
     steps.extend(sysctls.into_iter().map(|(key, value)| Step::Sysctl { key: key.clone(), value: value.clone() }));
+    Ok(())
 }
 
-fn process_steps(
+/// Everything about the process itself, for a container's first one and for those that join it.
+pub(super) fn process_steps(
     process: &oci_spec::runtime::Process,
+    linux: &Linux,
     extras: &Extras,
     ids: &Ids,
     steps: &mut Vec<Step>,
@@ -273,14 +281,25 @@ fn process_steps(
     for limit in process.rlimits().iter().flatten() {
         let name = limit.typ().to_string().to_lowercase();
         let name = name.strip_prefix("rlimit_").unwrap_or(&name).to_owned();
+        if limit.soft() > limit.hard() {
+            return Err(bad("process.rlimits", &format!("has {name} with a soft limit above the hard one")));
+        }
         steps.push(Step::Rlimit(Ulimit { name, soft: limit.soft(), hard: limit.hard() }));
     }
+    steps.extend(scheduling::scheduling(process, linux)?.map(Step::Scheduling));
+    steps.extend(scheduling::personality(linux)?.map(|persona| Step::Personality { persona }));
     steps.push(Step::Umask { mask: process.user().umask().unwrap_or(0o022) });
     steps.push(Step::WorkingDirectory { path: checked_path("process.cwd", process.cwd())? });
+    for (module, label) in [("apparmor", process.apparmor_profile()), ("selinux", process.selinux_label())] {
+        if let Some(label) = label.clone().filter(|label| !label.is_empty()) {
+            steps.push(Step::Label { module: module.to_owned(), label });
+        }
+    }
     let no_new_privileges = process.no_new_privileges().unwrap_or(false);
     let filter = match &extras.seccomp {
         SeccompChoice::Default => Some("default"),
         SeccompChoice::Profile(_) => Some("custom"),
+        SeccompChoice::Exact(_) => Some("linux.seccomp"),
         SeccompChoice::Unconfined => None,
     }
     .map(|profile| Step::Seccomp { profile: profile.to_owned() });
@@ -288,8 +307,8 @@ fn process_steps(
     if !no_new_privileges {
         steps.extend(filter.clone());
     }
-    steps.push(Step::User { user: extras.user.clone(), groups: extras.group_add.clone(), setgroups: ids.setgroups });
-    steps.push(Step::Capabilities(capability_sets(process)));
+    steps.push(user(process, extras, ids));
+    steps.push(Step::Capabilities(capability_sets(process, extras)));
     if no_new_privileges {
         steps.push(Step::NoNewPrivileges);
         steps.extend(filter);
@@ -297,31 +316,36 @@ fn process_steps(
     Ok(())
 }
 
-fn capability_sets(process: &oci_spec::runtime::Process) -> CapabilitySets {
+fn user(process: &oci_spec::runtime::Process, extras: &Extras, ids: &Ids) -> Step {
+    let setgroups = ids.setgroups;
+    if extras.bundle.is_none() {
+        return Step::User { user: extras.user.clone(), groups: extras.group_add.clone(), setgroups };
+    }
+    let user = process.user();
+    let groups = user.additional_gids().clone().unwrap_or_default();
+    Step::Ids { uid: user.uid(), gid: user.gid(), groups, setgroups }
+}
+
+fn capability_sets(process: &oci_spec::runtime::Process, extras: &Extras) -> CapabilitySets {
     let names = |set: &Option<Capabilities>| -> Vec<String> {
         let mut names: Vec<_> =
             set.iter().flatten().map(|one| one.to_string().trim_start_matches("CAP_").to_owned()).collect();
         names.sort();
         names
     };
-    process.capabilities().as_ref().map_or_else(CapabilitySets::default, |sets| CapabilitySets {
+    let exact = |names: Vec<String>| extras.bundle.is_some().then_some(names);
+    let Some(sets) = process.capabilities() else {
+        return CapabilitySets { permitted: exact(Vec::new()), ..CapabilitySets::default() };
+    };
+    CapabilitySets {
         bounding: names(sets.bounding()),
         effective: names(sets.effective()),
+        permitted: exact(names(sets.permitted())),
         inheritable: names(sets.inheritable()),
         ambient: names(sets.ambient()),
-    })
+    }
 }
 
 fn checked(field: &str, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     paths.iter().map(|path| checked_path(field, path)).collect()
-}
-
-/// Absolute and without `..`: a target is a place in the container, not a way to it.
-fn checked_path(field: &str, path: &Path) -> Result<PathBuf> {
-    let plain = |part: Component<'_>| matches!(part, Component::RootDir | Component::Normal(_));
-    if path.is_absolute() && path.components().all(plain) {
-        return Ok(path.components().collect());
-    }
-    let what = format!("{field}: {} is not an absolute path without ..", path.display());
-    Err(Error::new(&rootfs::UNSAFE_TARGET, what).fix("Give an absolute path inside the container."))
 }

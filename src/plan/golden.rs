@@ -14,16 +14,36 @@ use subid::IdMap;
 use super::compile::compile;
 use super::{Plan, RootSource, Step};
 use crate::error::Result;
-use crate::spec::{Extras, Identity, Ids, SeccompChoice};
+use crate::spec::{Bundled, Extras, Identity, Ids, SeccompChoice};
 
 fn planned(spec: &Spec) -> Result<Plan> {
+    plan(spec, None)
+}
+
+/// As `rl oci create` does, with every flag that has to do with the plan.
+fn bundled(spec: &Spec) -> Result<Plan> {
+    let bundle = Bundled {
+        path: "/srv/bundle".into(),
+        rootfs: "/srv/bundle/rootfs".into(),
+        awaits: Some("/run/rl-oci/id".into()),
+        detached: true,
+        preserve_fds: 2,
+        no_pivot: true,
+        keyring: true,
+    };
+    plan(spec, Some(bundle))
+}
+
+fn plan(spec: &Spec, bundle: Option<Bundled>) -> Result<Plan> {
+    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone()).filter(|_| bundle.is_some());
     let extras = Extras {
         user: String::new(),
         group_add: Vec::new(),
         init: false,
-        seccomp: SeccompChoice::Default,
+        seccomp: seccomp.map_or(SeccompChoice::Default, |profile| SeccompChoice::Exact(Box::new(profile))),
         interactive: false,
         home_given: false,
+        bundle,
     };
     let map = IdMap::single(0, 0);
     let ids = Ids { uid: map.clone(), gid: map.clone(), base_uid: map.clone(), base_gid: map, setgroups: false };
@@ -39,7 +59,7 @@ fn documents(dir: &str) -> Vec<(String, Spec)> {
         fs::read_dir(&dir).expect("the documents").map(|entry| entry.expect("entry").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|end| end == "json"));
     paths.sort();
-    assert!(paths.len() > 5, "{}: {} documents", dir.display(), paths.len());
+    assert!(paths.len() > 3, "{}: {} documents", dir.display(), paths.len());
     let read = |path: PathBuf| {
         let spec = serde_json::from_slice(&fs::read(&path).expect("read")).expect("a runtime specification");
         (path.file_stem().expect("a name").to_string_lossy().into_owned(), spec)
@@ -60,6 +80,22 @@ fn each_document_becomes_its_plan() {
     for (name, spec) in documents("") {
         let plan = planned(&spec).unwrap_or_else(|error| panic!("{name}: {error}"));
         in_snapshots("", || insta::assert_json_snapshot!(name, plan));
+    }
+}
+
+#[test]
+fn each_bundle_becomes_its_plan() {
+    for (name, spec) in documents("bundles") {
+        let plan = bundled(&spec).unwrap_or_else(|error| panic!("{name}: {error}"));
+        in_snapshots("bundles", || insta::assert_json_snapshot!(name, plan));
+    }
+}
+
+#[test]
+fn what_a_bundle_must_not_say_is_refused_by_the_name_of_its_field() {
+    for (name, spec) in documents("bundles/refused") {
+        let error = bundled(&spec).err().unwrap_or_else(|| panic!("{name} was planned"));
+        in_snapshots("bundles/refused", || insta::assert_snapshot!(name, error.to_string()));
     }
 }
 

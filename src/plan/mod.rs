@@ -5,7 +5,11 @@
 //! container's (`/dev/pts`), not the host's; only fields named `source`, `lower`, `upper`, `work` are paths of the host.
 
 pub mod compile;
+mod devices;
+pub mod hooks;
+mod mounts;
 pub mod options;
+pub mod scheduling;
 pub mod shell;
 mod unsupported;
 
@@ -14,8 +18,11 @@ mod golden;
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+pub use self::devices::{Device, DeviceKind};
+pub use self::hooks::{Bundle, Hook, Hooks};
+pub use self::scheduling::Scheduling;
 use crate::spec::Ulimit;
 
 /// The whole container.
@@ -35,6 +42,12 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What runs in the end.
     pub process: Process,
+    /// Who is asked about system calls that the filter notifies of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listener: Option<Listener>,
+    /// The bundle, where the container was described by one (`rl oci`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Bundle>,
 }
 
 /// Where one of the container's namespaces comes from.
@@ -94,6 +107,15 @@ pub struct Clock {
     pub seconds: i64,
     /// To be added to them.
     pub nanoseconds: u32,
+}
+
+/// linux.seccomp.listenerPath and listenerMetadata.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// A UNIX socket of the host.
+    pub path: PathBuf,
+    /// Handed on as it is.
+    pub metadata: String,
 }
 
 /// The maps, ready to be written to /proc/PID/uid_map.
@@ -185,10 +207,14 @@ pub enum Step {
         /// Where it is attached until pivot_root.
         on: PathBuf,
     },
+    /// The container's root is the one that this process has after joining its mount namespace.
+    EnterRoot,
     /// A new instance of a file system.
     Mount {
-        /// proc, tmpfs, devpts, mqueue, sysfs, cgroup2.
+        /// proc, tmpfs, devpts, mqueue, sysfs, cgroup2, and for root of the machine any other.
         filesystem: String,
+        /// What /proc/self/mountinfo shows as its source; a device for a file system on one.
+        source: String,
         /// Container path.
         target: PathBuf,
         /// ro, nosuid, ...
@@ -197,6 +223,10 @@ pub enum Step {
         options: Vec<(String, Option<String>)>,
         /// Where the kernel refuses a fresh one (EPERM, a partly covered /proc of the host): bind the host's instead.
         fallback_bind: Option<PathBuf>,
+        /// Of the new mount, where another than private was asked for.
+        propagation: Option<Propagation>,
+        /// tmpfs: what was there before is copied into it (`tmpcopyup`).
+        copy_up: bool,
     },
     /// A file or directory of the host.
     Bind {
@@ -206,13 +236,17 @@ pub enum Step {
         target: PathBuf,
         /// rbind.
         recursive: bool,
-        /// ro, nosuid, ...
+        /// ro, nosuid, ... of the mount itself.
         attributes: Attributes,
+        /// rro, rnosuid, ... of all mounts below it, too.
+        deep: Attributes,
         /// Of the new mount.
         propagation: Propagation,
         /// A device node: its kind and number are checked to be those of the host's own node by descriptor.
         device: bool,
     },
+    /// A device node: made where the kernel lets this user namespace, else the host's own bound.
+    Device(Device),
     /// mkdir -p.
     Directory {
         /// Container path.
@@ -258,13 +292,45 @@ pub enum Step {
         /// Value.
         value: String,
     },
+    /// The parent runs hooks in its own namespaces; this process waits for them.
+    RuntimeHooks,
+    /// Hooks of this process's namespaces, found in the host's files (createContainer).
+    ContainerHooks {
+        /// In their order.
+        hooks: Vec<Hook>,
+    },
     /// The attached root becomes /; the old one is detached.
     PivotRoot {
         /// Where the root is attached.
         on: PathBuf,
+        /// The host's root is an initramfs, which can't be pivoted: the new root is moved over it.
+        moved: bool,
+    },
+    /// What mounts of the container's root send to each other, and hear of the host's.
+    RootPropagation {
+        /// linux.rootfsPropagation.
+        propagation: Propagation,
+        /// With all mounts below it.
+        recursive: bool,
     },
     /// The root mount itself read-only.
     RootReadOnly,
+    /// A session keyring of the container's own.
+    Keyring,
+    /// Processor time, disk time, memory nodes.
+    Scheduling(Scheduling),
+    /// personality(2).
+    Personality {
+        /// Domain and flags.
+        persona: u64,
+    },
+    /// The label that the next exec gives, of AppArmor or SELinux.
+    Label {
+        /// `apparmor` or `selinux`.
+        module: String,
+        /// A profile's name or a context.
+        label: String,
+    },
     /// setrlimit.
     Rlimit(Ulimit),
     /// umask.
@@ -278,6 +344,17 @@ pub enum Step {
         user: String,
         /// Additional groups, names or numbers.
         groups: Vec<String>,
+        /// Whether setgroups works.
+        setgroups: bool,
+    },
+    /// The user's ids as numbers, taken as they are.
+    Ids {
+        /// process.user.uid
+        uid: u32,
+        /// process.user.gid
+        gid: u32,
+        /// process.user.additionalGids
+        groups: Vec<u32>,
         /// Whether setgroups works.
         setgroups: bool,
     },
@@ -295,6 +372,16 @@ pub enum Step {
         /// What for `--plan=json`; the program itself travels beside the plan.
         profile: String,
     },
+    /// `create` ends here: this process waits for `start`, which comes through a FIFO in this directory of the host.
+    AwaitStart {
+        /// The container's state directory.
+        dir: PathBuf,
+    },
+    /// Hooks of the container's own files, just before its command (startContainer).
+    StartHooks {
+        /// In their order.
+        hooks: Vec<Hook>,
+    },
 }
 
 /// Names without CAP_, in capability order.
@@ -304,6 +391,9 @@ pub struct CapabilitySets {
     pub bounding: Vec<String>,
     /// Effective and permitted sets of a uid 0 process; another uid has none of them.
     pub effective: Vec<String>,
+    /// Somebody else's document: its sets are taken as they are, whoever the user is, and this is the permitted one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permitted: Option<Vec<String>>,
     /// Empty by default (CVE-2022-24769).
     pub inheritable: Vec<String>,
     /// Empty by default.
@@ -325,6 +415,23 @@ pub struct Process {
     pub interactive: bool,
     /// rl's own reaper is pid 1.
     pub init: bool,
+    /// It outlives the process that starts it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub detached: bool,
+    /// Descriptors from 3 on that it inherits from rl's caller.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub preserve_fds: u32,
+    /// /proc/self/oom_score_adj.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oom_score_adj: Option<i32>,
+    /// Rows and columns of its terminal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub console_size: Option<(u16, u16)>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Where the root file system comes from, as `compile` is told.
@@ -346,6 +453,16 @@ pub enum RootSource {
 }
 
 impl Plan {
+    /// The container's first process waits for `start`.
+    pub fn waits(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::AwaitStart { .. }))
+    }
+
+    /// A process that joins a container finds its root made.
+    pub fn joins_root(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::EnterRoot))
+    }
+
     /// The bounding set, on which the default seccomp profile depends; None: the plan sets no capabilities.
     pub fn bounding(&self) -> Option<&[String]> {
         self.steps.iter().find_map(|step| match step {

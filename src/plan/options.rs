@@ -1,6 +1,7 @@
 //! mount(8)'s option words, sorted into attributes of the mount, propagation, and the file system's own options.
 //!
-//! Pure. The surprise: the last word wins, as in mount(8), so `ro,rw` is read-write.
+//! Pure. The surprises: the last word wins, as in mount(8), so `ro,rw` is read-write; and the words with an `r` before them
+//! (`rro`) are for all mounts below, too, where `ro` is for the mount alone, however recursively it was bound.
 
 use super::{Attributes, Propagation};
 
@@ -9,10 +10,16 @@ use super::{Attributes, Propagation};
 pub struct Options {
     /// ro, nosuid, ...
     pub attributes: Attributes,
+    /// rro, rnosuid, ...
+    pub deep: Attributes,
     /// Some: `bind` (false) or `rbind` (true).
     pub bind: Option<bool>,
     /// Of the mount.
     pub propagation: Option<Propagation>,
+    /// tmpcopyup
+    pub copy_up: bool,
+    /// `idmap` (false) or `ridmap` (true).
+    pub idmap: Option<bool>,
     /// What the file system itself understands.
     pub data: Vec<(String, Option<String>)>,
 }
@@ -21,7 +28,7 @@ pub struct Options {
 pub fn sort(words: &[String]) -> Options {
     let mut sorted = Options::default();
     for word in words {
-        if !set_attribute(&mut sorted.attributes, word) && !set_kind(&mut sorted, word) {
+        if !set_attribute(&mut sorted, word) && !set_kind(&mut sorted, word) {
             let (key, value) = match word.split_once('=') {
                 Some((key, value)) => (key, Some(value.to_owned())),
                 None => (word.as_str(), None),
@@ -32,25 +39,106 @@ pub fn sort(words: &[String]) -> Options {
     sorted
 }
 
-fn set_attribute(attributes: &mut Attributes, word: &str) -> bool {
+/// Every word that `sort` understands by itself, for `rl oci features`.
+pub const WORDS: [&str; 62] = [
+    "async",
+    "atime",
+    "bind",
+    "defaults",
+    "dev",
+    "diratime",
+    "dirsync",
+    "exec",
+    "idmap",
+    "iversion",
+    "lazytime",
+    "loud",
+    "mand",
+    "noatime",
+    "nodev",
+    "nodiratime",
+    "noexec",
+    "noiversion",
+    "nolazytime",
+    "nomand",
+    "norelatime",
+    "nostrictatime",
+    "nosuid",
+    "nosymfollow",
+    "private",
+    "ratime",
+    "rbind",
+    "rdev",
+    "rdiratime",
+    "relatime",
+    "remount",
+    "rexec",
+    "ridmap",
+    "rnoatime",
+    "rnodev",
+    "rnodiratime",
+    "rnoexec",
+    "rnorelatime",
+    "rnostrictatime",
+    "rnosuid",
+    "rnosymfollow",
+    "ro",
+    "rprivate",
+    "rrelatime",
+    "rro",
+    "rrw",
+    "rshared",
+    "rslave",
+    "rstrictatime",
+    "rsuid",
+    "rsymfollow",
+    "runbindable",
+    "rw",
+    "shared",
+    "silent",
+    "slave",
+    "strictatime",
+    "suid",
+    "symfollow",
+    "sync",
+    "tmpcopyup",
+    "unbindable",
+];
+
+/// Flags of the superblock, which fsconfig(2) takes as words of every file system.
+pub const SUPERBLOCK: [&str; 8] = ["async", "dirsync", "lazytime", "mand", "nolazytime", "nomand", "posixacl", "sync"];
+
+fn set_attribute(sorted: &mut Options, word: &str) -> bool {
+    if let Some(plain) = word.strip_prefix('r')
+        && plain != "elatime"
+        && set_one(&mut sorted.deep, plain)
+    {
+        // The mount itself is one of the tree.
+        return set_one(&mut sorted.attributes, plain);
+    }
+    set_one(&mut sorted.attributes, word)
+}
+
+fn set_one(attributes: &mut Attributes, word: &str) -> bool {
     let (slot, value) = match word {
-        "ro" | "rro" => (&mut attributes.read_only, true),
-        "rw" | "rrw" => (&mut attributes.read_only, false),
-        "nosuid" | "rnosuid" => (&mut attributes.nosuid, true),
+        "ro" => (&mut attributes.read_only, true),
+        "rw" => (&mut attributes.read_only, false),
+        "nosuid" => (&mut attributes.nosuid, true),
         "suid" => (&mut attributes.nosuid, false),
-        "nodev" | "rnodev" => (&mut attributes.nodev, true),
+        "nodev" => (&mut attributes.nodev, true),
         "dev" => (&mut attributes.nodev, false),
-        "noexec" | "rnoexec" => (&mut attributes.noexec, true),
+        "noexec" => (&mut attributes.noexec, true),
         "exec" => (&mut attributes.noexec, false),
         "noatime" => (&mut attributes.noatime, true),
         "atime" | "relatime" => (&mut attributes.noatime, false),
         "strictatime" => (&mut attributes.strictatime, true),
+        "nostrictatime" => (&mut attributes.strictatime, false),
         "nodiratime" => (&mut attributes.nodiratime, true),
         "diratime" => (&mut attributes.nodiratime, false),
         "nosymfollow" => (&mut attributes.nosymfollow, true),
         "symfollow" => (&mut attributes.nosymfollow, false),
-        // The kernel's defaults, which have no flag.
-        "defaults" | "norelatime" | "nostrictatime" | "async" => return true,
+        // The kernel's default, which has no flag.
+        "norelatime" => return true,
         _ => return false,
     };
     *slot = value;
@@ -65,6 +153,11 @@ fn set_kind(options: &mut Options, word: &str) -> bool {
         "slave" | "rslave" => options.propagation = Some(Propagation::Slave),
         "shared" | "rshared" => options.propagation = Some(Propagation::Shared),
         "unbindable" | "runbindable" => options.propagation = Some(Propagation::Unbindable),
+        "tmpcopyup" | "copyup" => options.copy_up = true,
+        "idmap" => options.idmap = Some(false),
+        "ridmap" => options.idmap = Some(true),
+        // Of mount(8) itself, or what the kernel no longer has.
+        "defaults" | "remount" | "silent" | "loud" | "iversion" | "noiversion" => {}
         _ => return false,
     }
     true
@@ -85,6 +178,22 @@ mod tests {
         assert_eq!(options.propagation, Some(Propagation::Slave));
         assert_eq!(options.attributes, Attributes { read_only: true, nosuid: true, ..Attributes::default() });
         assert_eq!(options.data, [("mode".to_owned(), Some("755".to_owned())), ("newinstance".to_owned(), None)]);
+    }
+
+    #[test]
+    fn words_of_the_whole_tree_are_kept_apart() {
+        let options = sorted("rbind,nosuid,rro,relatime,rnoatime");
+        assert_eq!(options.deep, Attributes { read_only: true, noatime: true, ..Attributes::default() });
+        let own = Attributes { read_only: true, nosuid: true, noatime: true, ..Attributes::default() };
+        assert_eq!(options.attributes, own);
+        assert_eq!(options.data, []);
+    }
+
+    #[test]
+    fn every_word_that_is_shown_is_understood() {
+        for word in WORDS.iter().filter(|word| !SUPERBLOCK.contains(word)) {
+            assert_eq!(sorted(word).data, [], "{word}");
+        }
     }
 
     #[test]

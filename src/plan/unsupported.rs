@@ -2,9 +2,11 @@
 //!
 //! Pure. The surprise: `rl`'s own specifications never trip it; it is there for a config.json of somebody else's making.
 
-use oci_spec::runtime::{Linux, Spec};
+use std::path::{Component, Path, PathBuf};
 
-use crate::error::{Error, Result, catalog::command_line};
+use oci_spec::runtime::{Linux, LinuxResources, Spec};
+
+use crate::error::{Error, Result, catalog::command_line, catalog::rootfs};
 
 /// A field of the specification that can't become a plan.
 pub(super) fn bad(field: &str, what: &str) -> Error {
@@ -13,43 +15,40 @@ pub(super) fn bad(field: &str, what: &str) -> Error {
 
 /// Refuses the first field that would have to be ignored.
 pub(super) fn check(spec: &Spec) -> Result<()> {
-    let set = [
-        ("hooks", spec.hooks().is_some()),
-        ("solaris", spec.solaris().is_some()),
-        ("windows", spec.windows().is_some()),
-        ("vm", spec.vm().is_some()),
-    ];
-    if let Some((field, _)) = set.iter().find(|(_, set)| *set) {
-        return Err(bad(field, "is not supported"));
-    }
-    if let Some(process) = spec.process() {
-        let set = [
-            ("process.apparmorProfile", process.apparmor_profile().is_some()),
-            ("process.selinuxLabel", process.selinux_label().is_some()),
-            ("process.oomScoreAdj", process.oom_score_adj().is_some()),
-            ("process.ioPriority", process.io_priority().is_some()),
-            ("process.scheduler", process.scheduler().is_some()),
-            ("process.execCPUAffinity", process.exec_cpu_affinity().is_some()),
-        ];
-        if let Some((field, _)) = set.iter().find(|(_, set)| *set) {
-            return Err(bad(field, "is not supported"));
-        }
-    }
+    let set =
+        [("solaris", spec.solaris().is_some()), ("windows", spec.windows().is_some()), ("vm", spec.vm().is_some())];
+    first(&set)?;
     spec.linux().as_ref().map_or(Ok(()), check_linux)
 }
 
 fn check_linux(linux: &Linux) -> Result<()> {
-    let set = [
-        ("linux.resources", linux.resources().is_some()),
-        ("linux.cgroupsPath", linux.cgroups_path().is_some()),
-        ("linux.devices", linux.devices().as_ref().is_some_and(|list| !list.is_empty())),
-        ("linux.rootfsPropagation", linux.rootfs_propagation().is_some()),
-        ("linux.mountLabel", linux.mount_label().is_some()),
+    first(&[
+        ("linux.resources", linux.resources().as_ref().is_some_and(asks_for)),
+        ("linux.mountLabel", linux.mount_label().as_ref().is_some_and(|label| !label.is_empty())),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
-        ("linux.personality", linux.personality().is_some()),
-    ];
-    if let Some((field, _)) = set.iter().find(|(_, set)| *set) {
-        return Err(bad(field, "is not supported"));
+        ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
+    ])
+}
+
+fn first(set: &[(&str, bool)]) -> Result<()> {
+    set.iter().find(|(_, set)| *set).map_or(Ok(()), |(field, _)| Err(bad(field, "is not supported")))
+}
+
+/// Whether anything is to be limited. Rules for devices come in every document: what they forbid, making a node, the user
+/// namespace forbids already.
+fn asks_for(resources: &LinuxResources) -> bool {
+    let empty = LinuxResources::default();
+    let mut asked = resources.clone();
+    asked.set_devices(None);
+    asked != empty
+}
+
+/// Absolute and without `..`: a target is a place in the container, not a way to it.
+pub(super) fn checked_path(field: &str, path: &Path) -> Result<PathBuf> {
+    let plain = |part: Component<'_>| matches!(part, Component::RootDir | Component::Normal(_));
+    if path.is_absolute() && path.components().all(plain) {
+        return Ok(path.components().collect());
     }
-    Ok(())
+    let what = format!("{field}: {} is not an absolute path without ..", path.display());
+    Err(Error::new(&rootfs::UNSAFE_TARGET, what).fix("Give an absolute path inside the container."))
 }

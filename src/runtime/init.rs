@@ -4,26 +4,24 @@
 //! memory that clone has copied from the parent, so it needs no arguments; and it reports a failure in full, because after exec
 //! nobody can say what went wrong.
 
-use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid};
 
+use super::gate::Gate;
+use super::handover::Receiver;
 use super::message::Channel;
-use super::mounts::{self, Bind, Root};
+use super::mounts::{self, Bind, NewMount, Root};
 use super::user::{self, Account};
-use super::{diagnose, reaper};
+use super::{attributes, diagnose, execute, hooks, reaper, rights};
 use crate::error::{Context, Error, Result, catalog::process as codes, catalog::rootfs};
-use crate::plan::{CapabilitySets, Clock, Plan, Process, Step};
-use crate::spec::{Ulimit, capabilities};
+use crate::plan::{Clock, Listener, Plan, Process, Step};
 use crate::sys::signal::Signals;
-use crate::sys::{capability, child, loopback, process, seccomp, terminal};
+use crate::sys::{child, loopback, process, seccomp, terminal};
 
 /// What the child has besides the plan.
 pub(super) struct Init<'a> {
@@ -32,6 +30,8 @@ pub(super) struct Init<'a> {
     pub(super) signals: &'a Signals,
     /// The compiled seccomp filter.
     pub(super) filter: Option<&'a seccomp::Filter>,
+    /// Who hears of what it notifies of.
+    pub(super) listener: Option<&'a Listener>,
 }
 
 /// What the steps leave for later ones.
@@ -44,12 +44,18 @@ struct State {
     sources: Vec<Option<OwnedFd>>,
     /// Where the root is attached until pivot_root.
     on: Option<OwnedFd>,
+    /// Where `create` waits for `start`.
+    gate: Option<Gate>,
+    /// Who is asked about notified system calls.
+    listener: Option<Receiver>,
+    /// This process's pid as the parent sees it.
+    pid: i32,
 }
 
 /// After the container has ended with 127: builds its root once more and looks for libraries that the loader can't have found.
 /// Never returns; what it finds goes up as a failure, nothing as an end.
 pub(super) fn examine(init: &Init<'_>) -> ! {
-    if init.channel.wait_for_go()
+    if init.channel.wait_for_go().is_some()
         && let Ok(Some(error)) = missing_libraries(init)
     {
         report(&init.channel, &error);
@@ -58,7 +64,8 @@ pub(super) fn examine(init: &Init<'_>) -> ! {
 }
 
 fn missing_libraries(init: &Init<'_>) -> Result<Option<Error>> {
-    let mut state = open_host(init.plan)?;
+    let mut state = State::default();
+    state.open_host(init)?;
     become_root(init.plan)?;
     // The root file system and the volumes; no terminal, no device, nothing behind the pivot.
     let needed =
@@ -69,7 +76,9 @@ fn missing_libraries(init: &Init<'_>) -> Result<Option<Error>> {
     let command = &init.plan.process;
     let Some(program) = command.args.first() else { return Ok(None) };
     let root = state.root()?.fd();
-    let Ok(path) = diagnose::locate(root, program, search_path(&command.env), Path::new("/")) else { return Ok(None) };
+    let Ok(path) = diagnose::locate(root, program, execute::search_path(&command.env), Path::new("/")) else {
+        return Ok(None);
+    };
     let missing = diagnose::missing_libraries(root, &path);
     let what = format!("{} needs {}", path.display(), missing.join(", "));
     Ok((!missing.is_empty()).then(|| Error::new(&codes::MISSING_LIBRARIES, what)))
@@ -77,57 +86,39 @@ fn missing_libraries(init: &Init<'_>) -> Result<Option<Error>> {
 
 /// Runs the plan and execs. Never returns: a failure goes up, and the process ends.
 pub(super) fn run(init: &Init<'_>) -> ! {
-    if !init.channel.wait_for_go() {
-        child::exit_now(125);
-    }
-    let error = match carry_out(init) {
-        Ok(state) => start(init, &state),
+    let Some(pid) = init.channel.wait_for_go() else { child::exit_now(125) };
+    let mut state = State { pid, ..State::default() };
+    let error = match carry_out(init, &mut state) {
+        Ok(()) => start(init, &state),
         Err(error) => error,
     };
+    if let Some(gate) = &state.gate {
+        gate.send_failure(&error);
+    }
     child::exit_now(report(&init.channel, &error))
 }
 
-fn carry_out(init: &Init<'_>) -> Result<State> {
-    let mut state = open_host(init.plan)?;
+fn carry_out(init: &Init<'_>, state: &mut State) -> Result<()> {
+    state.open_host(init)?;
     become_root(init.plan)?;
     // Everything but 0-2 goes at exec, what the caller of rl has left open too (CVE-2024-21626).
-    process::close_on_exec_above_stdio().context(&codes::SETUP, || "mark the descriptors close-on-exec".into())?;
+    let first = 3 + init.plan.process.preserve_fds;
+    process::close_on_exec_from(first).context(&codes::SETUP, || "mark the descriptors close-on-exec".into())?;
     // A session of its own: the caller's terminal is not the controlling one, so TIOCSTI can't type into it (CVE-2017-5226).
     nix::unistd::setsid().context(&codes::SETUP, || "make a session".into())?;
     for (index, step) in init.plan.steps.iter().enumerate() {
         state.carry_out(index, step, init)?;
     }
-    stdio(&init.plan.process, &state)?;
-    die_with_parent(&init.channel)?;
-    Ok(state)
-}
-
-/// Opens whatever of the host the steps name, while this is still the caller: container root may be another, who has no way
-/// through the caller's private directories (nomap, auto). What is opened is detached already, so no path is looked up again.
-fn open_host(plan: &Plan) -> Result<State> {
-    let mut state = State::default();
-    for step in &plan.steps {
-        let source = match step {
-            Step::Isolate { propagation } => {
-                mounts::isolate(*propagation)?;
-                None
-            }
-            Step::Overlay { on, .. } => Some(mounts::open_directory(on)?),
-            Step::BindRoot { source, on } => {
-                state.on = Some(mounts::open_directory(on)?);
-                Some(mounts::clone_root(source)?)
-            }
-            Step::Bind { source, recursive, .. } => Some(mounts::clone_source(source, *recursive)?),
-            _ => None,
-        };
-        state.sources.push(source);
-    }
-    Ok(state)
+    stdio(&init.plan.process, state)?;
+    if init.plan.process.detached { Ok(()) } else { die_with_parent(&init.channel) }
 }
 
 /// Root of the new user namespace, before anything is made, so that all of it is owned by that root.
 fn become_root(plan: &Plan) -> Result<()> {
     let doing = || "become root in the container".to_owned();
+    if let Some(value) = plan.process.oom_score_adj {
+        attributes::oom_score(value)?;
+    }
     if plan.namespaces.time.is_new() {
         time_namespace(&plan.namespaces.clocks)?;
     }
@@ -166,6 +157,36 @@ fn die_with_parent(channel: &Channel) -> Result<()> {
 }
 
 impl State {
+    /// Opens whatever of the host the steps name, while this is still the caller: container root may be another, who has no way
+    /// through the caller's private directories (nomap, auto). What is opened is detached already, so no path is looked up again.
+    fn open_host(&mut self, init: &Init<'_>) -> Result<()> {
+        for step in &init.plan.steps {
+            let source = match step {
+                Step::Isolate { propagation } => {
+                    mounts::isolate(*propagation)?;
+                    None
+                }
+                Step::Overlay { on, .. } => Some(mounts::open_directory(on)?),
+                Step::BindRoot { source, on } => {
+                    self.on = Some(mounts::open_directory(on)?);
+                    Some(mounts::clone_root(source)?)
+                }
+                Step::Bind { source, recursive, .. } => Some(mounts::clone_source(source, *recursive)?),
+                Step::Device(device) => mounts::host_node(device),
+                Step::AwaitStart { dir } => {
+                    self.gate = Some(Gate::open(dir)?);
+                    None
+                }
+                _ => None,
+            };
+            self.sources.push(source);
+        }
+        if let Some(listener) = init.listener {
+            self.listener = Some(Receiver::connect(&listener.path, "linux.seccomp.listenerPath")?);
+        }
+        Ok(())
+    }
+
     fn carry_out(&mut self, index: usize, step: &Step, init: &Init<'_>) -> Result<()> {
         match step {
             // Before anything of the host was opened.
@@ -181,25 +202,47 @@ impl State {
                 self.root = Some(mounts::bind_root(tree, &on)?);
                 Ok(())
             }
-            Step::Terminal => self.terminal(&init.channel),
-            Step::PivotRoot { .. } => mounts::pivot(self.root()?),
+            Step::EnterRoot => {
+                self.root = Some(mounts::enter_root()?);
+                Ok(())
+            }
+            Step::Terminal => self.terminal(init),
+            Step::PivotRoot { moved: false, .. } => mounts::pivot(self.root()?),
+            Step::PivotRoot { moved: true, .. } => mounts::move_root(self.root()?),
+            Step::RootPropagation { propagation, recursive } => {
+                mounts::propagate_root(self.root()?, *propagation, *recursive)
+            }
             Step::RootReadOnly => mounts::root_read_only(self.root()?),
             Step::Hostname { name } => set_hostname(name),
             Step::Domainname { name } => set_domainname(name),
             Step::Loopback => loopback::up().context(&codes::SETUP, || "bring the loopback interface up".into()),
             Step::Sysctl { key, value } => self.sysctl(key, value),
-            Step::Rlimit(limit) => set_limit(limit),
+            Step::Rlimit(limit) => rights::set_limit(limit),
             Step::Umask { mask } => {
                 nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(*mask));
                 Ok(())
             }
             Step::User { user, groups, setgroups } => self.become_user(user, groups, *setgroups),
+            Step::Ids { uid, gid, groups, setgroups } => self.become_ids(*uid, *gid, groups, *setgroups),
             Step::WorkingDirectory { path } => self.working_directory(path),
-            Step::Capabilities(sets) => self.capabilities(sets),
+            Step::Capabilities(sets) => {
+                rights::set_capabilities(sets, self.account.as_ref().is_none_or(|account| account.uid == 0))
+            }
             Step::NoNewPrivileges => {
                 nix::sys::prctl::set_no_new_privs().context(&codes::SETUP, || "set no_new_privs".into())
             }
-            Step::Seccomp { .. } => load_filter(init.filter),
+            Step::Seccomp { .. } => self.load_filter(init),
+            Step::Keyring => attributes::keyring(),
+            Step::Scheduling(scheduling) => attributes::scheduling(scheduling),
+            Step::Personality { persona } => attributes::personality(*persona),
+            Step::Label { module, label } => attributes::label(self.root()?, module, label),
+            Step::RuntimeHooks | Step::ContainerHooks { .. } | Step::AwaitStart { .. } | Step::StartHooks { .. } => {
+                self.lifecycle(step, init)
+            }
+            Step::Device(device) => {
+                let host = self.sources.get_mut(index).and_then(Option::take);
+                self.root()?.device(device, host.as_ref())
+            }
             Step::Mount { .. }
             | Step::Bind { .. }
             | Step::Directory { .. }
@@ -222,12 +265,22 @@ impl State {
         let tree = if let Step::Bind { .. } = step { Some(self.source(index)?) } else { None };
         let root = self.root()?;
         match step {
-            Step::Mount { filesystem, target, attributes, options, fallback_bind } => {
-                root.mount(filesystem, target, *attributes, options, fallback_bind.as_deref())
+            Step::Mount { filesystem, source, target, attributes, options, fallback_bind, propagation, copy_up } => {
+                root.mount(&NewMount {
+                    filesystem,
+                    source,
+                    target,
+                    attributes: *attributes,
+                    options,
+                    fallback: fallback_bind.as_deref(),
+                    propagation: *propagation,
+                    copy_up: *copy_up,
+                })
             }
-            Step::Bind { source, target, recursive, attributes, propagation, device } => {
-                let (attributes, propagation) = (*attributes, *propagation);
-                let bind = Bind { source, target, recursive: *recursive, attributes, propagation, device: *device };
+            Step::Bind { source, target, recursive, attributes, deep, propagation, device } => {
+                let (attributes, deep, propagation) = (*attributes, *deep, *propagation);
+                let (recursive, device) = (*recursive, *device);
+                let bind = Bind { source, target, recursive, attributes, deep, propagation, device };
                 tree.map_or(Ok(()), |tree| root.bind(&bind, &tree))
             }
             Step::Directory { target, .. } => root.directory(target).map(drop),
@@ -239,15 +292,21 @@ impl State {
     }
 
     /// A pty of the container's own devpts: what the container gets is never a descriptor of the caller's terminal.
-    fn terminal(&mut self, channel: &Channel) -> Result<()> {
+    fn terminal(&mut self, init: &Init<'_>) -> Result<()> {
         let doing = || "open a terminal in the container's devpts".to_owned();
         let root = self.root()?;
         let master = root.open(Path::new("/dev/pts/ptmx"), OFlag::O_RDWR | OFlag::O_NOCTTY)?;
         terminal::unlock(master.as_fd()).context(&codes::SETUP, doing)?;
         let slave = terminal::peer(master.as_fd()).context(&codes::SETUP, doing)?;
-        root.bind_descriptor(slave.as_fd(), Path::new("/dev/console"))?;
+        if let Some((rows, columns)) = init.plan.process.console_size {
+            let size = terminal::WindowSize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+            terminal::set_window_size(master.as_fd(), &size).context(&codes::SETUP, doing)?;
+        }
+        if !init.plan.joins_root() {
+            root.bind_descriptor(slave.as_fd(), Path::new("/dev/console"))?;
+        }
         terminal::make_controlling(slave.as_fd()).context(&codes::SETUP, doing)?;
-        channel.send_terminal(&master).context(&codes::SETUP, || "hand the terminal to rl".into())?;
+        init.channel.send_terminal(&master).context(&codes::SETUP, || "hand the terminal to rl".into())?;
         self.slave = Some(slave);
         Ok(())
     }
@@ -267,40 +326,76 @@ impl State {
 
     fn become_user(&mut self, words: &str, groups: &[String], setgroups: bool) -> Result<()> {
         let account = user::account(self.root()?.fd(), words, groups)?;
-        let doing = || format!("become uid {} with gid {} and groups {:?}", account.uid, account.gid, account.groups);
+        if !setgroups && account.groups.iter().any(|gid| *gid != account.gid) && !groups.is_empty() {
+            return Err(rights::no_groups(&account));
+        }
+        self.become_account(account, setgroups)
+    }
+
+    /// process.user of somebody else's document: numbers, whatever the container's files say of them.
+    fn become_ids(&mut self, uid: u32, gid: u32, groups: &[u32], setgroups: bool) -> Result<()> {
+        let home = user::home(self.root()?.fd(), uid)?;
+        let account = Account { uid, gid, groups: groups.to_vec(), home };
+        if !setgroups && groups.iter().any(|group| *group != gid) {
+            return Err(rights::no_groups(&account));
+        }
+        self.become_account(account, setgroups)
+    }
+
+    fn become_account(&mut self, account: Account, setgroups: bool) -> Result<()> {
         // Permitted capabilities survive until the Capabilities step has set all the sets.
-        nix::sys::prctl::set_keepcaps(true).context(&codes::SETUP, doing)?;
+        nix::sys::prctl::set_keepcaps(true).context(&codes::SETUP, || rights::becoming(&account))?;
         if setgroups {
             let groups: Vec<_> = account.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
-            nix::unistd::setgroups(&groups).map_err(|errno| unmapped(errno, &account))?;
-        } else if account.groups.iter().any(|gid| *gid != account.gid) && !groups.is_empty() {
-            return Err(Error::new(&codes::UNKNOWN_USER, doing())
-                .because("with a single id the kernel denies setgroups")
-                .fix("Additional groups need subordinate ids: rl explain RL0202"));
+            nix::unistd::setgroups(&groups).map_err(|errno| rights::unmapped(errno, &account))?;
         }
-        own_stdio(&account, self.slave.as_ref());
+        rights::own_stdio(&account, self.slave.as_ref());
         let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
-        nix::unistd::setresgid(gid, gid, gid).map_err(|errno| unmapped(errno, &account))?;
-        nix::unistd::setresuid(uid, uid, uid).map_err(|errno| unmapped(errno, &account))?;
+        nix::unistd::setresgid(gid, gid, gid).map_err(|errno| rights::unmapped(errno, &account))?;
+        nix::unistd::setresuid(uid, uid, uid).map_err(|errno| rights::unmapped(errno, &account))?;
         self.account = Some(account);
         Ok(())
     }
 
-    fn capabilities(&self, sets: &CapabilitySets) -> Result<()> {
-        let doing = || "set the capabilities".to_owned();
-        let mask = |names: &[String]| capabilities::mask(names);
-        let is_root = self.account.as_ref().is_none_or(|account| account.uid == 0);
-        let (bounding, ambient) = (mask(&sets.bounding), if is_root { 0 } else { mask(&sets.ambient) });
-        let (own, inheritable) =
-            if is_root { (mask(&sets.effective), mask(&sets.inheritable)) } else { (ambient, ambient) };
-        let permitted = capability::get().context(&codes::SETUP, doing)?.permitted;
-        // After a change of uid the effective set is empty; dropping from the bounding set needs CAP_SETPCAP in it.
-        capability::set(permitted, permitted, 0).context(&codes::SETUP, doing)?;
-        capability::drop_bounding(bounding).context(&codes::SETUP, doing)?;
-        capability::clear_ambient().context(&codes::SETUP, doing)?;
-        capability::set(own, own, inheritable).context(&codes::SETUP, doing)?;
-        nix::sys::prctl::set_keepcaps(false).context(&codes::SETUP, doing)?;
-        capability::raise_ambient(ambient).context(&codes::SETUP, doing)
+    /// What happens between the container's own steps: hooks, and waiting for `start`.
+    fn lifecycle(&mut self, step: &Step, init: &Init<'_>) -> Result<()> {
+        let state = |status| init.plan.bundle.as_ref().map(|bundle| bundle.state(&init.plan.id, status, self.pid));
+        match step {
+            Step::RuntimeHooks => {
+                if !init.channel.have_hooks_run() {
+                    child::exit_now(125);
+                }
+                Ok(())
+            }
+            Step::ContainerHooks { hooks } => {
+                hooks::run("createContainer", hooks, &state("creating").unwrap_or_default())
+            }
+            Step::StartHooks { hooks } => hooks::run("startContainer", hooks, &state("created").unwrap_or_default()),
+            Step::AwaitStart { .. } => {
+                let command = &init.plan.process;
+                if let Err(errno) = execute::findable(&command.args, &command.env) {
+                    return Err(execute::explain(command, &command.env, errno));
+                }
+                init.channel.send_waiting().context(&codes::SETUP, || "tell that all is done".into())?;
+                self.gate.as_ref().map_or(Ok(()), Gate::wait)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn load_filter(&self, init: &Init<'_>) -> Result<()> {
+        let Some(filter) = init.filter else { return Ok(()) };
+        let asked = seccomp::load(filter).context(&codes::SETUP, || "load the seccomp filter".into())?;
+        let (Some(fd), Some(receiver), Some(listener)) = (asked, &self.listener, init.listener) else { return Ok(()) };
+        let state = init.plan.bundle.as_ref().map(|bundle| bundle.state(&init.plan.id, "creating", self.pid));
+        let text = serde_json::json!({
+            "ociVersion": init.plan.bundle.as_ref().map(|bundle| &bundle.version),
+            "fds": ["seccompFd"],
+            "pid": self.pid,
+            "metadata": listener.metadata,
+            "state": state,
+        });
+        receiver.send(text.to_string().as_bytes(), fd.as_fd())
     }
 
     fn working_directory(&mut self, path: &Path) -> Result<()> {
@@ -329,72 +424,6 @@ fn set_domainname(name: &str) -> Result<()> {
     std::fs::write("/proc/sys/kernel/domainname", name).context(&codes::SETUP, || format!("set the domain name {name}"))
 }
 
-fn load_filter(filter: Option<&seccomp::Filter>) -> Result<()> {
-    filter.map_or(Ok(()), |filter| seccomp::load(filter).context(&codes::SETUP, || "load the seccomp filter".into()))
-}
-
-fn set_limit(limit: &Ulimit) -> Result<()> {
-    let doing = || format!("set the limit {}={}:{}", limit.name, limit.soft, limit.hard);
-    let resource =
-        resource(&limit.name).ok_or_else(|| Error::new(&codes::SETUP, doing()).because("there is no such limit"))?;
-    setrlimit(resource, limit.soft, limit.hard).map_err(|errno| {
-        let error = Error::new(&codes::SETUP, doing()).because(errno);
-        if errno == Errno::EPERM {
-            error.fix("Nobody without privilege can raise a hard limit; ulimit -H shows yours.")
-        } else {
-            error
-        }
-    })
-}
-
-fn resource(name: &str) -> Option<Resource> {
-    Some(match name {
-        "as" => Resource::RLIMIT_AS,
-        "core" => Resource::RLIMIT_CORE,
-        "cpu" => Resource::RLIMIT_CPU,
-        "data" => Resource::RLIMIT_DATA,
-        "fsize" => Resource::RLIMIT_FSIZE,
-        "locks" => Resource::RLIMIT_LOCKS,
-        "memlock" => Resource::RLIMIT_MEMLOCK,
-        "msgqueue" => Resource::RLIMIT_MSGQUEUE,
-        "nice" => Resource::RLIMIT_NICE,
-        "nofile" => Resource::RLIMIT_NOFILE,
-        "nproc" => Resource::RLIMIT_NPROC,
-        "rss" => Resource::RLIMIT_RSS,
-        "rtprio" => Resource::RLIMIT_RTPRIO,
-        "rttime" => Resource::RLIMIT_RTTIME,
-        "sigpending" => Resource::RLIMIT_SIGPENDING,
-        "stack" => Resource::RLIMIT_STACK,
-        _ => return None,
-    })
-}
-
-fn unmapped(errno: Errno, account: &Account) -> Error {
-    let doing = format!("become uid {} with gid {} and groups {:?}", account.uid, account.gid, account.groups);
-    let error = Error::new(&codes::UNKNOWN_USER, doing).because(errno);
-    if errno == Errno::EINVAL {
-        return error.fix("An id is not mapped in the container: you have too few subordinate ids (rl explain RL0202) or the id is wrong.");
-    }
-    error
-}
-
-/// So that a program that reopens /dev/stdout may: only pipes and the container's own terminal, never a file of the caller's.
-fn own_stdio(account: &Account, slave: Option<&OwnedFd>) {
-    if account.uid == 0 {
-        return;
-    }
-    let (uid, gid) = (Some(Uid::from_raw(account.uid)), None::<Gid>);
-    if let Some(slave) = slave {
-        let _ = nix::unistd::fchown(slave, uid, gid);
-    }
-    for stream in [std::io::stdin().as_fd(), std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
-        let is_pipe = nix::sys::stat::fstat(stream).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFIFO);
-        if is_pipe {
-            let _ = nix::unistd::fchown(stream, uid, gid);
-        }
-    }
-}
-
 fn stdio(process: &Process, state: &State) -> Result<()> {
     let doing = || "set up stdin, stdout and stderr".to_owned();
     if let Some(slave) = &state.slave {
@@ -421,7 +450,7 @@ fn start(init: &Init<'_>, state: &State) -> Error {
     if let (true, Some(account)) = (command.set_home, &state.account) {
         env.push(format!("HOME={}", account.home));
     }
-    let launch = || explain(command, &env, execute(&command.args, &env));
+    let launch = || execute::explain(command, &env, execute::execute(&command.args, &env));
     if command.init {
         // The container sees pid 1's command line: rl's own would show the host's paths and the values of -e.
         process::hide_arguments("rl-init");
@@ -434,49 +463,4 @@ fn start(init: &Init<'_>, state: &State) -> Error {
         Ok(()) => launch(),
         Err(errno) => Error::new(&codes::SETUP, "restore the signal mask").because(errno),
     }
-}
-
-fn explain(process: &Process, env: &[String], errno: Errno) -> Error {
-    let doing = || format!("execute {}", process.args.first().map_or("", String::as_str));
-    let root = match std::fs::File::open("/") {
-        Ok(root) => root,
-        Err(error) => return Error::new(&codes::SETUP, doing()).because(error),
-    };
-    let cwd = nix::unistd::getcwd().unwrap_or_else(|_| PathBuf::from("/"));
-    let command = process.args.first().map_or("", String::as_str);
-    diagnose::explain(root.as_fd(), command, search_path(env), &cwd, errno)
-}
-
-fn search_path(env: &[String]) -> &str {
-    env.iter()
-        .rev()
-        .find_map(|pair| pair.strip_prefix("PATH="))
-        .unwrap_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-}
-
-/// execvp(3) with the container's PATH: a file that may not be executed is passed over, but remembered.
-fn execute(args: &[String], env: &[String]) -> Errno {
-    let strings = |list: &[String]| list.iter().map(|text| CString::new(text.as_str())).collect::<Result<Vec<_>, _>>();
-    let (Ok(argv), Ok(envp)) = (strings(args), strings(env)) else { return Errno::EINVAL };
-    let Some(command) = args.first().filter(|command| !command.is_empty()) else { return Errno::ENOENT };
-    let attempt = |path: &str| -> Errno {
-        let Ok(path) = CString::new(path) else { return Errno::EINVAL };
-        match nix::unistd::execve(&path, &argv, &envp) {
-            Ok(never) => match never {},
-            Err(errno) => errno,
-        }
-    };
-    if command.contains('/') {
-        return attempt(command);
-    }
-    let mut worst = Errno::ENOENT;
-    for directory in search_path(env).split(':') {
-        let directory = if directory.is_empty() { "." } else { directory };
-        match attempt(&format!("{directory}/{command}")) {
-            Errno::ENOENT | Errno::ENOTDIR => {}
-            Errno::EACCES => worst = Errno::EACCES,
-            errno => return errno,
-        }
-    }
-    worst
 }

@@ -1,7 +1,8 @@
 //! What goes between the parent and the container's first process.
 //!
-//! One sequenced-packet socket pair. Down: one `Go`, after the parent has written the id maps. Up: at most the master of the pty
-//! (SCM_RIGHTS), at most one failure; end of file means that exec has succeeded, because the socket is close-on-exec.
+//! One sequenced-packet socket pair. Down: one `Go` with the process's pid as the parent sees it, after the parent has written the
+//! id maps; with hooks a second one when they have run. Up: at most the master of the pty (SCM_RIGHTS), at most one failure; end
+//! of file means that exec has succeeded, because the socket is close-on-exec.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -11,6 +12,7 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recvmsg, sendmsg,
     socketpair,
 };
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, catalog};
@@ -28,6 +30,10 @@ pub struct Channel(OwnedFd);
 pub enum Report {
     /// The master of the container's terminal.
     Terminal(OwnedFd),
+    /// The hooks of the runtime's namespaces are to be run now.
+    Hooks,
+    /// Everything is done up to `start`.
+    Waiting,
     /// A step has failed; the process has ended or is about to.
     Failed(Failure),
     /// Exec has succeeded, or the process died without a word.
@@ -68,14 +74,25 @@ impl Channel {
         Ok((Self(a), Self(b)))
     }
 
-    /// Parent: everything that the host side must do has been done.
-    pub fn send_go(&self) -> Result<(), Errno> {
-        self.send(b"go", None)
+    /// Parent: everything that the host side must do has been done. `pid` is the child's.
+    pub fn send_go(&self, pid: Pid) -> Result<(), Errno> {
+        self.send(format!("go {pid}").as_bytes(), None)
     }
 
-    /// Child: waits for Go; false when the parent has died.
-    pub fn wait_for_go(&self) -> bool {
-        matches!(self.receive(), Ok((text, _)) if text == b"go")
+    /// Child: waits for Go; its own pid, or None when the parent has died.
+    pub fn wait_for_go(&self) -> Option<i32> {
+        let (text, _) = self.receive().ok()?;
+        std::str::from_utf8(&text).ok()?.strip_prefix("go ")?.parse().ok()
+    }
+
+    /// Child: asks for the hooks and waits until they have run; false when the parent has died.
+    pub fn have_hooks_run(&self) -> bool {
+        self.send(b"hooks", None).is_ok() && self.wait_for_go().is_some()
+    }
+
+    /// Child: waits for `start` from now on.
+    pub fn send_waiting(&self) -> Result<(), Errno> {
+        self.send(b"waiting", None)
     }
 
     /// Child: whether the parent has gone.
@@ -106,6 +123,8 @@ impl Channel {
         };
         match (text.as_slice(), fd) {
             (b"", _) => Ok(Report::End),
+            (b"hooks", _) => Ok(Report::Hooks),
+            (b"waiting", _) => Ok(Report::Waiting),
             (b"terminal", Some(master)) => Ok(Report::Terminal(master)),
             (text, _) => serde_json::from_slice(text).map(Report::Failed).map_err(|_| Errno::EBADMSG),
         }

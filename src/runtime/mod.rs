@@ -4,12 +4,17 @@
 //! the caller's own process enters the held user namespace for good (`base`), so a run can only be started from a process that
 //! was made for it.
 
+mod attributes;
 pub mod base;
 pub mod console;
 pub mod container;
 pub mod diagnose;
+mod execute;
 pub mod fuse;
+pub mod gate;
+pub mod handover;
 pub mod holder;
+pub mod hooks;
 mod init;
 pub mod join;
 pub mod message;
@@ -17,6 +22,7 @@ mod mounts;
 pub mod parent;
 pub mod reaper;
 mod refusal;
+mod rights;
 pub mod seccomp;
 pub mod storage;
 pub mod supervise;

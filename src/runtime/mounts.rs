@@ -4,6 +4,8 @@
 //! RESOLVE_IN_ROOT, through pathrs) and every mount is attached by descriptor, so a symbolic link in an image leads nowhere else
 //! (CVE-2021-30465, CVE-2024-45310). The surprise: below `/dev`, which is a tmpfs of our own, the same code makes the files.
 
+mod copy_up;
+mod device;
 mod overlay;
 
 use std::ffi::{CString, OsStr};
@@ -23,6 +25,7 @@ use crate::sys::mount::{
     open_tree_clone,
 };
 
+pub(super) use self::device::host_node;
 pub(super) use self::overlay::{Overlay, overlay};
 
 /// As many links as the kernel follows in one path (ELOOP).
@@ -96,14 +99,8 @@ impl Root {
     }
 
     /// A new instance of a file system; where the kernel refuses one, `fallback` of the host is bound instead.
-    pub(super) fn mount(
-        &mut self,
-        filesystem: &str,
-        target: &Path,
-        attributes: Attributes,
-        options: &[(String, Option<String>)],
-        fallback: Option<&Path>,
-    ) -> Result<()> {
+    pub(super) fn mount(&mut self, new: &NewMount<'_>) -> Result<()> {
+        let NewMount { filesystem, target, attributes, fallback, .. } = *new;
         let doing = || format!("mount {filesystem} on {}", target.display());
         let place = if matches!(filesystem, "proc" | "sysfs" | "cgroup2") {
             // A link here would let an image move what is masked to a place where nothing masks it (CVE-2019-19921).
@@ -111,8 +108,9 @@ impl Root {
         } else {
             self.ensure(target, Kind::Directory)?
         };
-        let mount = match (fresh(filesystem, attributes, options), fallback) {
-            // A partly covered proc or sysfs of the host, as in other containers (mount_too_revealing in the kernel).
+        let mount = match (fresh(filesystem, new.source, attributes, new.options), fallback) {
+            // A partly covered proc or sysfs of the host, as in other containers (mount_too_revealing in the kernel); a unified
+            // hierarchy that this mount namespace does not show.
             (Err(Errno::EPERM), Some(host)) => {
                 let tree = clone_host(host, true).context(&rootfs::MOUNT, doing)?;
                 let change = Change { set: attribute_bits(attributes), recursive: true, ..Change::default() };
@@ -121,6 +119,14 @@ impl Root {
             }
             (made, _) => made.context(&rootfs::MOUNT, doing)?,
         };
+        if let Some(propagation) = new.propagation {
+            let change = Change { propagation: propagation_flag(propagation), ..Change::default() };
+            mount_setattr(mount.as_fd(), change).context(&rootfs::MOUNT, doing)?;
+        }
+        if new.copy_up {
+            copy_up::copy(place.as_fd(), mount.as_fd())
+                .context(&rootfs::MOUNT, || format!("copy what is in {} into its tmpfs", target.display()))?;
+        }
         attach(mount.as_fd(), place.as_fd()).context(&rootfs::MOUNT, doing)?;
         if filesystem == "tmpfs" && target == Path::new("/dev") {
             self.fresh = Some((target.to_owned(), mount));
@@ -135,14 +141,14 @@ impl Root {
         if bind.device {
             check_device(&stat, bind.source)?;
         }
-        let set = attribute_bits(bind.attributes);
-        let change = Change {
-            set,
-            propagation: propagation_flag(bind.propagation),
-            recursive: bind.recursive,
-            ..Change::default()
-        };
+        let (own, deep) = (attribute_bits(bind.attributes), attribute_bits(bind.deep));
+        let propagation = propagation_flag(bind.propagation);
+        let change = Change { set: deep, propagation, recursive: bind.recursive, ..Change::default() };
         mount_setattr(tree.as_fd(), change).context(&rootfs::VOLUME, doing)?;
+        if own & !deep != 0 {
+            let change = Change { set: own, ..Change::default() };
+            mount_setattr(tree.as_fd(), change).context(&rootfs::VOLUME, doing)?;
+        }
         let is_directory = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR;
         let place = self.ensure(bind.target, if is_directory { Kind::Directory } else { Kind::File })?;
         if !bind.device {
@@ -292,8 +298,27 @@ pub(super) struct Bind<'a> {
     pub(super) target: &'a Path,
     pub(super) recursive: bool,
     pub(super) attributes: Attributes,
+    pub(super) deep: Attributes,
     pub(super) propagation: Propagation,
     pub(super) device: bool,
+}
+
+/// A new file system's parts, as [`crate::plan::Step::Mount`] has them.
+#[derive(Clone, Copy)]
+pub(super) struct NewMount<'a> {
+    pub(super) filesystem: &'a str,
+    pub(super) source: &'a str,
+    pub(super) target: &'a Path,
+    pub(super) attributes: Attributes,
+    pub(super) options: &'a [(String, Option<String>)],
+    pub(super) fallback: Option<&'a Path>,
+    pub(super) propagation: Option<Propagation>,
+    pub(super) copy_up: bool,
+}
+
+/// The root that this process has by now: that of a mount namespace which it has joined.
+pub(super) fn enter_root() -> Result<Root> {
+    open_directory(Path::new("/")).map(Root::attached)
 }
 
 /// pivot_root(".", "."): the old root ends up on top of the new one and is detached; no directory for it is needed.
@@ -306,16 +331,38 @@ pub(super) fn pivot(root: &Root) -> Result<()> {
     nix::unistd::chdir("/").context(&rootfs::MOUNT, doing)
 }
 
+/// Instead of [`pivot`] where the host's root is an initramfs (`--no-pivot`): the new root is moved over the old one, whose mounts
+/// stay below it, where chroot hides them.
+pub(super) fn move_root(root: &Root) -> Result<()> {
+    let doing = || "move the new root over the host's".to_owned();
+    let none: Option<&str> = None;
+    nix::unistd::fchdir(root.fd()).context(&rootfs::MOUNT, doing)?;
+    nix::mount::mount(Some("."), "/", none, nix::mount::MsFlags::MS_MOVE, none).context(&rootfs::MOUNT, doing)?;
+    nix::unistd::chroot(".").context(&rootfs::MOUNT, doing)?;
+    nix::unistd::chdir("/").context(&rootfs::MOUNT, doing)
+}
+
+/// linux.rootfsPropagation, once the root is in its place.
+pub(super) fn propagate_root(root: &Root, propagation: Propagation, recursive: bool) -> Result<()> {
+    let change = Change { propagation: propagation_flag(propagation), recursive, ..Change::default() };
+    mount_setattr(root.fd(), change).context(&rootfs::MOUNT, || format!("make the root's mounts {propagation:?}"))
+}
+
 /// The root mount itself, not what is mounted in it.
 pub(super) fn root_read_only(root: &Root) -> Result<()> {
     let change = Change { set: libc::MOUNT_ATTR_RDONLY, ..Change::default() };
     mount_setattr(root.fd(), change).context(&rootfs::MOUNT, || "make the root read-only".into())
 }
 
-fn fresh(filesystem: &str, attributes: Attributes, options: &[(String, Option<String>)]) -> Result<OwnedFd, Errno> {
+fn fresh(
+    filesystem: &str,
+    source: &str,
+    attributes: Attributes,
+    options: &[(String, Option<String>)],
+) -> Result<OwnedFd, Errno> {
     let text = |text: &str| CString::new(text).map_err(|_| Errno::EINVAL);
     let fs = fsopen(&text(filesystem)?)?;
-    fsconfig_set_string(fs.as_fd(), c"source", &text(filesystem)?)?;
+    fsconfig_set_string(fs.as_fd(), c"source", &text(source)?)?;
     for (key, value) in options {
         match value {
             Some(value) => fsconfig_set_string(fs.as_fd(), &text(key)?, &text(value)?)?,
@@ -335,7 +382,7 @@ fn clone_host(path: &Path, recursive: bool) -> Result<OwnedFd, Errno> {
 fn empty_directory() -> Result<OwnedFd, Errno> {
     let attributes = Attributes { read_only: true, nosuid: true, nodev: true, noexec: true, ..Attributes::default() };
     let options = [("size".to_owned(), Some("0".to_owned())), ("mode".to_owned(), Some("755".to_owned()))];
-    fresh("tmpfs", attributes, &options)
+    fresh("tmpfs", "tmpfs", attributes, &options)
 }
 
 fn null_device() -> Result<OwnedFd, Errno> {

@@ -8,9 +8,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use nix::sched::CloneFlags;
+use nix::unistd::Pid;
 
 use super::console::Console;
 use super::container::{Container, collect};
+use super::hooks;
 use super::init::{self, Init};
 use super::join;
 use super::message::{Channel, Report};
@@ -67,9 +69,22 @@ pub struct Started<T> {
 pub fn start<T>(job: &Job<'_>, on_terminal: impl FnOnce(OwnedFd) -> Result<T>) -> Result<Started<T>> {
     let Job { plan, filter, container, record, dirs } = *job;
     prepare(&plan.host, &dirs.run)?;
+    begin(plan, filter, |pid| container.running(pid, record), on_terminal)
+}
+
+/// The same for a container whose directories are none of `rl`'s own: they are there already, and `record` writes its process down.
+///
+/// # Errors
+/// As [`start`].
+pub fn begin<T>(
+    plan: &Plan,
+    filter: Option<&Filter>,
+    record: impl FnOnce(Pid) -> Result<()>,
+    on_terminal: impl FnOnce(OwnedFd) -> Result<T>,
+) -> Result<Started<T>> {
     let signals = Signals::block().context(&codes::SETUP, || "block signals".into())?;
     let (channel, theirs) = Channel::pair().context(&codes::SETUP, || "make a socket pair".into())?;
-    if !plan.namespaces.pid.is_new() {
+    if !plan.namespaces.pid.is_new() && !plan.process.detached {
         // Without a pid namespace nothing ends the container's other processes with its first one; they become ours instead.
         nix::sys::prctl::set_child_subreaper(true).context(&codes::SETUP, || "become a subreaper".into())?;
     }
@@ -77,15 +92,15 @@ pub fn start<T>(job: &Job<'_>, on_terminal: impl FnOnce(OwnedFd) -> Result<T>) -
         Side::Parent(child) => child,
         Side::Child => {
             drop(channel);
-            init::run(&Init { plan, channel: theirs, signals: &signals, filter })
+            init::run(&Init { plan, channel: theirs, signals: &signals, filter, listener: plan.listener.as_ref() })
         }
     };
     drop(theirs);
     let mapped = if plan.namespaces.user.is_new() { write_maps(&child, &plan.ids) } else { Ok(()) };
     let begun = mapped
-        .and_then(|()| channel.send_go().context(&codes::SETUP, || "send Go".into()))
-        .and_then(|()| container.running(child.pid, record))
-        .and_then(|()| hear(&channel, on_terminal));
+        .and_then(|()| channel.send_go(child.pid).context(&codes::SETUP, || "send Go".into()))
+        .and_then(|()| record(child.pid))
+        .and_then(|()| hear(&channel, plan, child.pid, on_terminal));
     match begun {
         Ok(terminal) => Ok(Started { child, signals, terminal }),
         Err(error) => {
@@ -121,11 +136,11 @@ fn examine(plan: &Plan, signals: &Signals) -> Option<Error> {
         Side::Parent(child) => child,
         Side::Child => {
             drop(channel);
-            init::examine(&Init { plan, channel: theirs, signals, filter: None })
+            init::examine(&Init { plan, channel: theirs, signals, filter: None, listener: None })
         }
     };
     drop(theirs);
-    let go = write_maps(&child, &plan.ids).is_ok() && channel.send_go().is_ok();
+    let go = write_maps(&child, &plan.ids).is_ok() && channel.send_go(child.pid).is_ok();
     let report = if go { channel.next_report().ok() } else { None };
     child.kill();
     match report {
@@ -134,8 +149,13 @@ fn examine(plan: &Plan, signals: &Signals) -> Option<Error> {
     }
 }
 
-/// Waits until the command runs.
-fn hear<T>(channel: &Channel, on_terminal: impl FnOnce(OwnedFd) -> Result<T>) -> Result<Option<T>> {
+/// Waits until the command runs, or until `create`'s process waits for `start`.
+fn hear<T>(
+    channel: &Channel,
+    plan: &Plan,
+    pid: Pid,
+    on_terminal: impl FnOnce(OwnedFd) -> Result<T>,
+) -> Result<Option<T>> {
     let (mut terminal, mut on_terminal) = (None, Some(on_terminal));
     loop {
         match channel.next_report().context(&codes::SETUP, || "hear from the container's first process".into())? {
@@ -144,10 +164,26 @@ fn hear<T>(channel: &Channel, on_terminal: impl FnOnce(OwnedFd) -> Result<T>) ->
                     terminal = Some(make(master)?);
                 }
             }
+            Report::Hooks => {
+                run_hooks(plan, pid)?;
+                channel.send_go(pid).context(&codes::SETUP, || "go on after the hooks".into())?;
+            }
             Report::Failed(failure) => return Err(Error::from(failure)),
-            Report::End => return Ok(terminal),
+            Report::End if plan.waits() => {
+                let what = "the container's first process has ended before it could wait for start";
+                return Err(Error::new(&codes::SETUP, what));
+            }
+            Report::End | Report::Waiting => return Ok(terminal),
         }
     }
+}
+
+/// prestart and createRuntime, in this process's own namespaces.
+fn run_hooks(plan: &Plan, pid: Pid) -> Result<()> {
+    let Some(bundle) = &plan.bundle else { return Ok(()) };
+    let state = bundle.state(&plan.id, "creating", pid.as_raw());
+    hooks::run("prestart", &bundle.hooks.prestart, &state)?;
+    hooks::run("createRuntime", &bundle.hooks.create_runtime, &state)
 }
 
 fn prepare(host: &HostPlan, run: &Path) -> Result<()> {

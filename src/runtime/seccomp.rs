@@ -22,7 +22,7 @@ use crate::error::catalog::security::{SECCOMP_COMPILE, SECCOMP_PROFILE};
 use crate::error::{Context, Entry, Error, Result};
 use crate::spec::seccomp::{default_profile, table::NEWER};
 use crate::spec::{SeccompChoice, capabilities};
-use crate::sys::seccomp::Filter;
+use crate::sys::seccomp::{Filter, NEW_LISTENER};
 
 /// The filter for a container with these capabilities, or None where there is to be none. `cache` is a directory of
 /// rl's own, made when it is missing; a cache that can't be read or written costs time and nothing else.
@@ -33,13 +33,15 @@ pub fn program(choice: &SeccompChoice, caps: &[String], cache: &Path) -> Result<
             let key = cache::default_key(capabilities::mask(caps), version());
             cache::or_make(&cache.join(key), || compile(&default_profile(caps), &SECCOMP_COMPILE)).map(Some)
         }
-        SeccompChoice::Profile(profile) => {
-            let profile = profile.resolve(caps);
-            let text = serde_json::to_vec(&profile).context(&SECCOMP_PROFILE, || "write the profile as JSON".into())?;
-            let key = cache::content_key(&text, version());
-            cache::or_make(&cache.join(key), || compile(&profile, &SECCOMP_PROFILE)).map(Some)
-        }
+        SeccompChoice::Profile(profile) => cached(&profile.resolve(caps), cache).map(Some),
+        SeccompChoice::Exact(profile) => cached(profile, cache).map(Some),
     }
+}
+
+fn cached(profile: &LinuxSeccomp, cache: &Path) -> Result<Filter> {
+    let text = serde_json::to_vec(profile).context(&SECCOMP_PROFILE, || "write the profile as JSON".into())?;
+    let key = cache::content_key(&text, version());
+    cache::or_make(&cache.join(key), || compile(profile, &SECCOMP_PROFILE))
 }
 
 /// A newer libseccomp knows more names and may order a program differently.
@@ -181,9 +183,12 @@ fn lets_through(action: ScmpAction) -> bool {
 
 /// The flags of seccomp(2) (include/uapi/linux/seccomp.h).
 fn flags(profile: &LinuxSeccomp) -> u32 {
-    profile.flags().iter().flatten().fold(0, |flags, flag| {
+    let listener = if profile.listener_path().is_some() { NEW_LISTENER } else { 0 };
+    profile.flags().iter().flatten().fold(listener, |flags, flag| {
         flags
             | match flag {
+                // There is one thread, and the kernel can't answer with a listener and a thread's number at once.
+                LinuxSeccompFilterFlag::SeccompFilterFlagTsync if listener != 0 => 0,
                 LinuxSeccompFilterFlag::SeccompFilterFlagTsync => 1,
                 LinuxSeccompFilterFlag::SeccompFilterFlagLog => 1 << 1,
                 LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => 1 << 2,

@@ -31,6 +31,13 @@ pub(super) fn account(root: BorrowedFd<'_>, words: &str, additional: &[String]) 
     resolve(&passwd, &group, words, additional)
 }
 
+/// The home directory of a uid, for HOME; `/` where nobody knows it.
+pub(super) fn home(root: BorrowedFd<'_>, uid: u32) -> Result<String> {
+    let passwd = read(root, "etc/passwd")?;
+    let entry = passwd_entry(&passwd, |_, id| id == uid);
+    Ok(entry.map(|entry| entry.home).filter(|home| !home.is_empty()).unwrap_or("/").to_owned())
+}
+
 fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
     let doing = || format!("read /{path} of the container");
     let flags =

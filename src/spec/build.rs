@@ -65,6 +65,7 @@ pub fn build(
         interactive: run.interactive,
         home_given: run.env.iter().any(|(name, _)| name == "HOME")
             || image.env.iter().any(|pair| pair.starts_with("HOME=")),
+        bundle: None,
     };
     let builder = SpecBuilder::default()
         .version(VERSION)

@@ -49,6 +49,7 @@ fn with_seccomp(mut spec: Spec, extras: &Extras) -> Spec {
         SeccompChoice::Unconfined => None,
         SeccompChoice::Default => Some(seccomp::default_profile(&names)),
         SeccompChoice::Profile(profile) => Some(profile.resolve(&names)),
+        SeccompChoice::Exact(profile) => Some((**profile).clone()),
     };
     let mut linux = spec.linux().clone().unwrap_or_default();
     linux.set_seccomp(profile);

@@ -196,6 +196,8 @@ pub enum SeccompChoice {
     Unconfined,
     /// A profile in the OCI's terms; docker's form is converted where it is read.
     Profile(Box<seccomp::Profile>),
+    /// linux.seccomp of somebody else's document, as it stands.
+    Exact(Box<oci_spec::runtime::LinuxSeccomp>),
 }
 
 /// Namespaces that are shared with the host.
@@ -308,6 +310,27 @@ pub struct Extras {
     pub interactive: bool,
     /// Environment variables that were given by name; HOME is set from the passwd entry only where it is not among them.
     pub home_given: bool,
+    /// The document is somebody else's (`rl oci`): user, capability sets and seccomp are taken from it as they stand.
+    pub bundle: Option<Bundled>,
+}
+
+/// How a container of somebody else's document is started.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Bundled {
+    /// The bundle's directory.
+    pub path: PathBuf,
+    /// The root file system, absolute.
+    pub rootfs: PathBuf,
+    /// `create`: the first process waits for `start` on a FIFO in this state directory.
+    pub awaits: Option<PathBuf>,
+    /// It outlives the process that starts it.
+    pub detached: bool,
+    /// `--preserve-fds`.
+    pub preserve_fds: u32,
+    /// `--no-pivot`.
+    pub no_pivot: bool,
+    /// A session keyring of its own; not with `--no-new-keyring`.
+    pub keyring: bool,
 }
 
 /// What of this machine the specification depends on.

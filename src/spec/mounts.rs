@@ -36,9 +36,9 @@ fn own(run: &RunSpec, ids: &Ids, identity: &Identity, facts: &Facts) -> Result<V
     list.push(mount("devpts", "/dev/pts", &format!("nosuid,noexec,newinstance,ptmxmode=0666,mode=0620{tty}"))?);
     if run.share.ipc {
         if facts.host_mqueue {
-            list.push(bind(Path::new("/dev/mqueue"), Path::new("/dev/mqueue"), "rbind,nosuid,noexec,nodev")?);
+            list.push(bind(Path::new("/dev/mqueue"), Path::new("/dev/mqueue"), "rbind,rnosuid,rnoexec,rnodev")?);
         }
-        list.push(bind(Path::new("/dev/shm"), Path::new("/dev/shm"), "rbind,nosuid,noexec,nodev")?);
+        list.push(bind(Path::new("/dev/shm"), Path::new("/dev/shm"), "rbind,rnosuid,rnoexec,rnodev")?);
     } else {
         list.push(mount("mqueue", "/dev/mqueue", "nosuid,noexec,nodev")?);
         list.push(mount("tmpfs", "/dev/shm", &format!("nosuid,noexec,nodev,mode=1777,size={}", run.shm_size))?);
@@ -68,7 +68,7 @@ fn is_covered(run: &RunSpec, path: &Path) -> bool {
 
 fn proc(run: &RunSpec) -> Result<Mount> {
     if run.share.pid {
-        return bind(Path::new("/proc"), Path::new("/proc"), "rbind,nosuid,noexec,nodev");
+        return bind(Path::new("/proc"), Path::new("/proc"), "rbind,rnosuid,rnoexec,rnodev");
     }
     mount("proc", "/proc", "nosuid,noexec,nodev")
 }
@@ -76,7 +76,7 @@ fn proc(run: &RunSpec) -> Result<Mount> {
 fn sys(run: &RunSpec) -> Result<Mount> {
     // A fresh sysfs shows the network namespace's devices and is refused to who does not own that namespace.
     if run.share.network {
-        return bind(Path::new("/sys"), Path::new("/sys"), "rbind,ro,nosuid,noexec,nodev");
+        return bind(Path::new("/sys"), Path::new("/sys"), "rbind,rro,rnosuid,rnoexec,rnodev");
     }
     let access = if run.privileged { "rw" } else { "ro" };
     mount("sysfs", "/sys", &format!("{access},nosuid,noexec,nodev"))
@@ -96,14 +96,15 @@ fn volume(volume: &Volume) -> Result<Mount> {
     }
 }
 
+/// A volume that is read-only is so with all that is mounted below it: the words with an `r` in front.
 fn words(options: &BindOptions) -> String {
     let BindOptions { read_only, recursive, propagation, nosuid, nodev, noexec } = options;
-    let mut words = vec![if *recursive { "rbind" } else { "bind" }, if *read_only { "ro" } else { "rw" }, propagation];
-    words.extend(
-        [(*nosuid, "nosuid"), (*nodev, "nodev"), (*noexec, "noexec")]
-            .iter()
-            .filter_map(|(on, word)| on.then_some(*word)),
-    );
+    let all = if *recursive { "r" } else { "" };
+    let mut words = vec![format!("{all}bind")];
+    words.push(if *read_only { format!("{all}ro") } else { "rw".to_owned() });
+    words.push(propagation.clone());
+    let flags = [(*nosuid, "nosuid"), (*nodev, "nodev"), (*noexec, "noexec")];
+    words.extend(flags.iter().filter(|(on, _)| *on).map(|(_, word)| format!("{all}{word}")));
     words.join(",")
 }
 

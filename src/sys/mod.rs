@@ -12,6 +12,7 @@ pub mod clone;
 pub mod loopback;
 pub mod mount;
 pub mod process;
+pub mod schedule;
 pub mod seccomp;
 pub mod signal;
 pub mod terminal;

@@ -4,13 +4,13 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
-/// Marks every descriptor above 2 close-on-exec, those too that the caller of `rl` has left open (CVE-2024-21626).
+/// Marks every descriptor from `first` on close-on-exec, those too that the caller of `rl` has left open (CVE-2024-21626).
 ///
 /// # Errors
 /// EINVAL before Linux 5.11, which knows no CLOSE_RANGE_CLOEXEC.
-pub fn close_on_exec_above_stdio() -> Result<(), Errno> {
+pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
     // SAFETY: integers only.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     Errno::result(result).map(drop)
 }
 

@@ -4,6 +4,8 @@
 //! demands CAP_SYS_ADMIN in the caller's user namespace (EACCES), so the filter goes in before capabilities are
 //! dropped, and must therefore allow what init still has to do (capset, setuid, prctl, execve).
 
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
 use nix::errno::Errno;
 
 /// A compiled filter, ready to be installed.
@@ -17,8 +19,12 @@ pub struct Filter {
     pub flags: u32,
 }
 
-/// Installs the filter. It can't be taken off again, and every process that the thread starts from now on has it.
-pub fn load(filter: &Filter) -> Result<(), Errno> {
+/// SECCOMP_FILTER_FLAG_NEW_LISTENER: loading answers with the descriptor on which SCMP_ACT_NOTIFY asks.
+pub const NEW_LISTENER: u32 = 1 << 3;
+
+/// Installs the filter. It can't be taken off again, and every process that the thread starts from now on has it. Gives the
+/// listener, where the filter's flags ask for one.
+pub fn load(filter: &Filter) -> Result<Option<OwnedFd>, Errno> {
     let (chunks, rest) = filter.program.as_chunks::<8>();
     if !rest.is_empty() || chunks.is_empty() {
         return Err(Errno::EINVAL);
@@ -39,7 +45,12 @@ pub fn load(filter: &Filter) -> Result<(), Errno> {
     // every jump, and refuses a malformed program with EINVAL.
     let answer = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
     match Errno::result(answer)? {
-        0 => Ok(()),
+        listener if filter.flags & NEW_LISTENER != 0 => {
+            let listener = RawFd::try_from(listener).map_err(|_| Errno::EBADF)?;
+            // SAFETY: with this flag the call has just made the descriptor, nobody else has it.
+            Ok(Some(unsafe { OwnedFd::from_raw_fd(listener) }))
+        }
+        0 => Ok(None),
         // SECCOMP_FILTER_FLAG_TSYNC answers with the thread that could not be synchronised.
         _ => Err(Errno::ESRCH),
     }
@@ -53,7 +64,7 @@ mod tests {
     fn a_torn_program_is_refused_before_the_kernel_sees_it() {
         for length in [0, 7, 9] {
             let filter = Filter { program: vec![0; length], flags: 0 };
-            assert_eq!(load(&filter), Err(Errno::EINVAL), "{length} bytes");
+            assert_eq!(load(&filter).err(), Some(Errno::EINVAL), "{length} bytes");
         }
     }
 
@@ -62,7 +73,7 @@ mod tests {
         std::thread::spawn(|| {
             nix::sys::prctl::set_no_new_privs().expect("prctl");
             let filter = Filter { program: vec![0; 8], flags: 0 };
-            assert_eq!(load(&filter), Err(Errno::EINVAL));
+            assert_eq!(load(&filter).err(), Some(Errno::EINVAL));
         })
         .join()
         .expect("the test's thread");

@@ -43,6 +43,18 @@ entries! {
     NAMESPACE = 512, exit 125, "cannot join a namespace",
         why "A namespace that was named by its path is gone, is of another kind, or belongs to a user namespace in which the caller is not root.",
         fix "Check the path, and that the process or the file that keeps the namespace is still there.";
+    /// A hook failed.
+    HOOK = 513, exit 125, "a hook failed",
+        why "A program that config.json names under hooks could not be executed, ended with another status than 0, or took longer than its timeout.",
+        fix "The message has what the hook wrote to stderr.";
+    /// start without a create.
+    NOT_CREATED = 514, exit 125, "no container is waiting to be started",
+        why "The container has been started already, or its first process has ended.",
+        fix "Look at it with: rl oci state ID.";
+    /// A descriptor can't be handed over.
+    HANDOVER = 515, exit 125, "cannot hand over a descriptor",
+        why "Nobody listens on the socket of --console-socket, --pidfd-socket or linux.seccomp.listenerPath.",
+        fix "Start the program that listens there first.";
     /// The caller's terminal, or the container's, can't be used.
     TERMINAL = 520, exit 125, "cannot use the terminal",
         why "Reading or changing the terminal of -t was refused; usually it was closed, or belongs to another session.",

@@ -31,4 +31,8 @@ entries! {
     VOLUME = 403, exit 125, "cannot use this volume",
         why "The source of a bind mount is missing or the target is not a path inside the container.",
         fix "Give an existing SOURCE and an absolute TARGET: -v SOURCE:TARGET[:ro].";
+    /// A device node can't be made or bound.
+    DEVICE = 408, exit 125, "cannot give the container this device",
+        why "linux.devices names a node that the kernel lets this caller neither make nor bind from the host.",
+        fix "Look whether the host has the device under the same path, and whether you may open it.";
 }

@@ -149,7 +149,23 @@ pub(super) fn render(step: &Step, plan: &Plan) -> String {
             format!("echo {} >\"$R\"/proc/sys/{}\n", quote(value), quote(&key.replace('.', "/")))
         }
         Step::PivotRoot { .. } => pivot(),
+        Step::Device(device) => format!(
+            "# A user namespace can't make nodes, so the host's own is bound.\n: >{to}\nmount --bind {from} {to}\n",
+            to = in_root(&device.path),
+            from = quote(&device.path.to_string_lossy()),
+        ),
+        Step::RuntimeHooks
+        | Step::ContainerHooks { .. }
+        | Step::StartHooks { .. }
+        | Step::AwaitStart { .. }
+        | Step::EnterRoot
+        | Step::RootPropagation { .. }
+        | Step::Keyring
+        | Step::Scheduling(_)
+        | Step::Personality { .. }
+        | Step::Label { .. } => "# A step of rl oci, which this script leaves out.\n".into(),
         Step::WorkingDirectory { .. }
+        | Step::Ids { .. }
         | Step::Rlimit(_)
         | Step::Umask { .. }
         | Step::User { .. }
@@ -224,7 +240,9 @@ fn fresh(filesystem: &str, target: &Path, attributes: Attributes, options: &[(St
 }
 
 fn bind(step: &Step, plan: &Plan) -> String {
-    let Step::Bind { source, target, recursive, attributes, propagation, device } = step else { return String::new() };
+    let Step::Bind { source, target, recursive, attributes, propagation, device, deep: _ } = step else {
+        return String::new();
+    };
     let made = plan.host.files.iter().any(|(path, _)| path == source);
     let from = if made {
         format!("\"$T/{}\"", source.file_name().unwrap_or_default().to_string_lossy())
