@@ -4,6 +4,7 @@
 //! because building all of them costs a noticeable part of a container's start.
 
 pub mod explain;
+mod foreign;
 pub mod format;
 pub mod image;
 pub mod images;

@@ -6,8 +6,8 @@ use super::import::remarks;
 use super::progress::{Report, Way};
 use super::registry::{self, Access};
 use super::system::sync_later;
-use super::{Globals, Verb, enter};
-use crate::error::Result;
+use super::{Globals, Verb, enter, foreign};
+use crate::error::{Error, Result, catalog::image};
 use crate::host::Host;
 use crate::image::exchange::{self, Found};
 use crate::image::registry::{Mirrors, Options};
@@ -33,6 +33,10 @@ fn command() -> Command {
                 .long("shared")
                 .action(ArgAction::SetTrue)
                 .help("Into a store that every user of this machine reads (see additional_stores in docs/config.md)"),
+        )
+        .arg(
+            // rl run's: nobody who pulls wants another image than the one that was named.
+            Arg::new("or-runnable").long("or-runnable").action(ArgAction::SetTrue).hide(true),
         )
         .arg(Arg::new("userns").long("userns").value_name("MODE").help("single: give everything to root"))
         .arg(Arg::new("image").required(true).num_args(1..).value_name("IMAGE"))
@@ -69,11 +73,21 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     if matches.get_flag("shared") {
         store.share()?;
     }
+    let runnable = matches.get_flag("or-runnable");
     let progress = Report::stderr(matches.get_flag("quiet"), Way::In);
     for one in &wanted {
         let found = open(&store, one, tag.as_ref())?;
         let squash = base.uid.total() == 1;
-        let pulled = take_in(&store, &found, &one.platform, (one.strict, squash), &progress)?;
+        let take = |platform: &Platform, strict| take_in(&store, &found, platform, (strict, squash), &progress);
+        let pulled = match take(&one.platform, one.strict) {
+            Err(error) if runnable && !one.strict && is_for_others(&error) => {
+                // Its programs can be run here all the same.
+                let others = foreign::runnable(&host).into_iter();
+                let mut taken = others.map(|other| take(&other, true));
+                taken.find(|taken| !taken.as_ref().is_err_and(is_for_others)).unwrap_or(Err(error))
+            }
+            taken => taken,
+        }?;
         sync_later(&host);
         if !matches.get_flag("quiet") {
             remarks(&pulled.summary);
@@ -81,6 +95,10 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         println!("{}", pulled.id);
     }
     Ok(0)
+}
+
+fn is_for_others(error: &Error) -> bool {
+    *error.entry() == image::NO_PLATFORM
 }
 
 /// Puts an image into the store with all names that it has. `strict`: its platform was asked for; `squash`: there is one id.

@@ -4,6 +4,7 @@
 //! compares the two. The surprise: an id is never used again for another meaning once it was released.
 
 pub mod command_line;
+pub mod emulation;
 pub mod ids;
 pub mod image;
 pub mod process;
@@ -35,7 +36,7 @@ impl Entry {
 
 /// Every entry, in the order of the ids.
 pub fn all() -> impl Iterator<Item = &'static Entry> {
-    [command_line::ALL, ids::ALL, image::ALL, rootfs::ALL, process::ALL, security::ALL, state::ALL]
+    [command_line::ALL, ids::ALL, image::ALL, rootfs::ALL, process::ALL, emulation::ALL, security::ALL, state::ALL]
         .into_iter()
         .flatten()
         .copied()

@@ -23,12 +23,13 @@ pub struct Error {
     cause: Option<Cause>,
     fix: Option<String>,
     exit: Option<u8>,
+    about: Option<String>,
 }
 
 impl Error {
     /// `doing` says what was being attempted and with which arguments, in the shape "mount proc on /proc".
     pub fn new(entry: &'static Entry, doing: impl Into<String>) -> Self {
-        Self { entry, doing: doing.into(), cause: None, fix: None, exit: None }
+        Self { entry, doing: doing.into(), cause: None, fix: None, exit: None, about: None }
     }
 
     /// What answered: an errno, a parser, a helper program.
@@ -57,6 +58,18 @@ impl Error {
     pub fn exit(mut self, status: u8) -> Self {
         self.exit = Some(status);
         self
+    }
+
+    /// The one word that whoever goes on from here needs: of a program for another machine, its architecture.
+    #[must_use]
+    pub fn concerning(mut self, word: impl Into<String>) -> Self {
+        self.about = Some(word.into());
+        self
+    }
+
+    /// See [`Error::concerning`].
+    pub fn about(&self) -> Option<&str> {
+        self.about.as_deref()
     }
 
     /// The catalog entry, for callers that fall back on one particular failure.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::emulation::Emulators;
 use crate::error::{Context, Error, Result, catalog::image};
 
 /// The whole of it. Where several files say something, the caller's own comes first.
@@ -19,6 +20,8 @@ pub struct Config {
     pub additional_stores: Vec<PathBuf>,
     /// What an archive may unpack to.
     pub limits: Limits,
+    /// Programs that run those of other architectures.
+    pub emulators: Emulators,
     aliases: BTreeMap<String, String>,
     registries: Vec<Registry>,
 }
@@ -41,6 +44,8 @@ struct OwnFile {
     additional_stores: Vec<PathBuf>,
     #[serde(default)]
     limits: Limits,
+    #[serde(default)]
+    qemu: Emulators,
     #[serde(default)]
     aliases: BTreeMap<String, String>,
     #[serde(default)]
@@ -117,17 +122,13 @@ impl Config {
     /// # Errors
     /// `RL0326` with the file and what is wrong in it.
     pub fn read() -> Result<Self> {
-        let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let home = var("HOME");
-        let own = var("XDG_CONFIG_HOME").or_else(|| home.as_ref().map(|home| home.join(".config")));
         let mut config = Self::default();
-        let system = PathBuf::from("/etc");
-        for file in own.iter().chain([&system]).map(|dir| dir.join("rl/config.toml")) {
+        for file in own_files() {
             if let Some(read) = parse::<OwnFile>(&file)? {
                 config.add(read);
             }
         }
-        for file in theirs(own.as_deref(), var("CONTAINERS_REGISTRIES_CONF"))? {
+        for file in theirs(config_home().as_deref(), variable("CONTAINERS_REGISTRIES_CONF"))? {
             if let Some(TheirFile { aliases, registry }) = parse(&file)? {
                 config.registries.extend(registry);
                 config.add_aliases(aliases);
@@ -140,6 +141,7 @@ impl Config {
         self.additional_stores.extend(file.additional_stores);
         self.limits.layer_bytes = self.limits.layer_bytes.or(file.limits.layer_bytes);
         self.limits.layer_entries = self.limits.layer_entries.or(file.limits.layer_entries);
+        self.emulators.add(file.qemu);
         self.add_aliases(file.aliases);
         self.registries.extend(file.registry.into_iter().map(|own| {
             Registry {
@@ -221,6 +223,31 @@ fn rest<'a>(prefix: &str, repository: &'a str) -> &'a str {
         true => repository.find('/').map_or("", |slash| &repository[slash..]),
         false => repository.get(prefix.len()..).unwrap_or_default(),
     }
+}
+
+/// What is said of emulators, from rl's own files alone: registries' are of no interest to a run.
+///
+/// # Errors
+/// `RL0326` with the file and what is wrong in it.
+pub fn emulators() -> Result<Emulators> {
+    let mut all = Emulators::default();
+    for file in own_files() {
+        all.add(parse::<OwnFile>(&file)?.unwrap_or_default().qemu);
+    }
+    Ok(all)
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn config_home() -> Option<PathBuf> {
+    variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")))
+}
+
+/// The caller's first.
+fn own_files() -> impl Iterator<Item = PathBuf> {
+    config_home().into_iter().chain(["/etc".into()]).map(|directory| directory.join("rl/config.toml"))
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(file: &Path) -> Result<Option<T>> {

@@ -8,6 +8,8 @@ mod caller;
 pub mod config;
 pub mod credentials;
 mod dirs;
+pub mod elf;
+pub mod emulation;
 pub mod kernel;
 pub mod procfs;
 

@@ -122,6 +122,11 @@ fn mount_steps(spec: &Spec, linux: &Linux, namespaces: &Namespaces, extras: &Ext
         mounts::steps(index, mount, &context, &mut steps)?;
     }
     steps.extend(context.devices.into_iter().map(Step::Device));
+    // Into the container's /proc, before parts of that become read-only, and while the emulators can be opened. Never into the
+    // table of a user namespace that is not the container's own: root's would be the machine's.
+    if !extras.emulators.is_empty() && namespaces.user == Namespace::New {
+        steps.push(Step::Emulate { emulators: extras.emulators.clone() });
+    }
     Ok(steps)
 }
 

@@ -44,6 +44,7 @@ fn plan(spec: &Spec, bundle: Option<Bundled>) -> Result<Plan> {
         interactive: false,
         home_given: false,
         bundle,
+        emulators: Vec::new(),
     };
     let map = IdMap::single(0, 0);
     let ids = Ids { uid: map.clone(), gid: map.clone(), base_uid: map.clone(), base_gid: map, setgroups: false };

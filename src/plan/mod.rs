@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use self::devices::{Device, DeviceKind};
 pub use self::hooks::{Bundle, Hook, Hooks};
 pub use self::scheduling::Scheduling;
+use crate::host::emulation::Emulator;
 use crate::spec::Ulimit;
 
 /// The whole container.
@@ -282,6 +283,11 @@ pub enum Step {
     Domainname {
         /// The name.
         name: String,
+    },
+    /// Programs of other architectures are run by these (binfmt_misc of the container's own user namespace).
+    Emulate {
+        /// Static programs of qemu's user mode.
+        emulators: Vec<Emulator>,
     },
     /// The loopback interface up.
     Loopback,

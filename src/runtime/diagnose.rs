@@ -5,7 +5,6 @@
 //! architecture or no program at all. What it reads is the image's, so every file is opened inside the root, must be regular,
 //! and is read up to a bound. The surprise: it runs in the container's first process, in the last moment before that ends.
 
-mod elf;
 mod libraries;
 
 use std::io::Read;
@@ -19,6 +18,8 @@ use pathrs::RootRef;
 use pathrs::flags::OpenFlags;
 
 use crate::error::{Error, catalog::process};
+use crate::host::elf;
+use crate::host::emulation::Architecture;
 use crate::spec::capabilities;
 use crate::sys::xattr;
 
@@ -133,16 +134,14 @@ fn file_capabilities(root: BorrowedFd<'_>, path: &Path) -> Option<Error> {
 }
 
 fn script(root: BorrowedFd<'_>, path: &Path, start: &[u8], depth: usize) -> Option<Error> {
-    let line = start[2..].split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line);
-    let word = line.trim_start_matches([' ', '\t']).split([' ', '\t']).next().unwrap_or_default();
+    let word = interpreter_word(&start[2..]);
     if word.is_empty() {
         return Some(Error::new(
             &process::NOT_EXECUTABLE,
             format!("{} names no interpreter behind #!", path.display()),
         ));
     }
-    if look(root, &Path::new("/").join(word)).is_err() {
+    if look(root, &Path::new("/").join(&word)).is_err() {
         let error = Error::new(
             &process::SCRIPT_INTERPRETER,
             format!("{} needs the interpreter {}", path.display(), word.escape_default()),
@@ -157,14 +156,41 @@ fn script(root: BorrowedFd<'_>, path: &Path, start: &[u8], depth: usize) -> Opti
     next.and_then(|depth| inspect(root, &Path::new("/").join(word), depth))
 }
 
+/// The ELF file that runs in the end: the command itself, or the interpreter of a script.
+pub(super) fn header(root: BorrowedFd<'_>, command: &str, search: &str, cwd: &Path) -> Option<(PathBuf, elf::Header)> {
+    let mut path = locate(root, command, search, cwd).ok()?;
+    for _ in 0..=DEEPEST {
+        let flags = OpenFlags::O_RDONLY | OpenFlags::O_NONBLOCK | OpenFlags::O_NOCTTY;
+        let file = RootRef::from_fd(root).open_subpath(&path, flags).ok()?;
+        let mut start = Vec::new();
+        file.take(FIRST_LINE as u64).read_to_end(&mut start).ok()?;
+        let Some(line) = start.strip_prefix(b"#!") else {
+            let header = elf::Header::parse(&start).filter(|_| start.starts_with(b"\x7fELF"))?;
+            return Some((path, header));
+        };
+        path = Path::new("/").join(interpreter_word(line));
+    }
+    None
+}
+
+/// The first word of a first line.
+fn interpreter_word(line: &[u8]) -> String {
+    let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line);
+    line.trim_start_matches([' ', '\t']).split([' ', '\t']).next().unwrap_or_default().to_owned()
+}
+
 fn program(root: BorrowedFd<'_>, path: &Path, start: &[u8], file: &std::fs::File) -> Option<Error> {
     let header = elf::Header::parse(start)?;
     let (theirs, ours) = (header.architecture(), elf::machine());
     if !elf::runs_here(&header) {
         let what = format!("{} is a program for {theirs}, this machine is {ours}", path.display());
-        return Some(Error::new(&process::WRONG_ARCHITECTURE, what).fix(format!(
-            "Use an image for {ours}, or let an administrator register an emulator for {theirs} with the F flag (package qemu-user-static; on Debian: apt-get install qemu-user-static binfmt-support)."
-        )));
+        let error = Error::new(&process::WRONG_ARCHITECTURE, what)
+            .fix(format!("Use an image for {ours}, or for an architecture that rl info lists as runnable."));
+        return Some(match Architecture::of_program(&header) {
+            Some(architecture) => error.concerning(architecture.name),
+            None => error,
+        });
     }
     let interpreter = header.interpreter(file)?;
     if look(root, Path::new(&interpreter)).is_err() {

@@ -17,7 +17,7 @@ use super::handover::Receiver;
 use super::message::Channel;
 use super::mounts::{self, Bind, NewMount, Root};
 use super::user::{self, Account};
-use super::{attributes, diagnose, execute, hooks, reaper, rights};
+use super::{attributes, binfmt, diagnose, execute, hooks, reaper, rights};
 use crate::error::{Context, Error, Result, catalog::process as codes, catalog::rootfs};
 use crate::plan::{Clock, Listener, Plan, Process, Step};
 use crate::sys::signal::Signals;
@@ -50,6 +50,8 @@ struct State {
     listener: Option<Receiver>,
     /// This process's pid as the parent sees it.
     pid: i32,
+    /// The emulators of the one step that has them.
+    emulators: Vec<OwnedFd>,
 }
 
 /// After the container has ended with 127: builds its root once more and looks for libraries that the loader can't have found.
@@ -173,6 +175,10 @@ impl State {
                 }
                 Step::Bind { source, recursive, .. } => Some(mounts::clone_source(source, *recursive)?),
                 Step::Device(device) => mounts::host_node(device),
+                Step::Emulate { emulators } => {
+                    self.emulators = emulators.iter().map(binfmt::open).collect::<Result<_>>()?;
+                    None
+                }
                 Step::AwaitStart { dir } => {
                     self.gate = Some(Gate::open(dir)?);
                     None
@@ -205,6 +211,11 @@ impl State {
             Step::EnterRoot => {
                 self.root = Some(mounts::enter_root()?);
                 Ok(())
+            }
+            Step::Emulate { emulators } => {
+                let programs = std::mem::take(&mut self.emulators);
+                let emulators: Vec<_> = emulators.iter().zip(programs).collect();
+                binfmt::emulate(self.root()?, &emulators)
             }
             Step::Terminal => self.terminal(init),
             Step::PivotRoot { moved: false, .. } => mounts::pivot(self.root()?),
@@ -450,6 +461,7 @@ fn start(init: &Init<'_>, state: &State) -> Error {
     if let (true, Some(account)) = (command.set_home, &state.account) {
         env.push(format!("HOME={}", account.home));
     }
+    binfmt::warn_of_a_native_program(init.plan, &env);
     let launch = || execute::explain(command, &env, execute::execute(&command.args, &env));
     if command.init {
         // The container sees pid 1's command line: rl's own would show the host's paths and the values of -e.

@@ -47,6 +47,7 @@ pub struct Failure {
     summary: String,
     fix: String,
     exit: u8,
+    about: Option<String>,
 }
 
 impl From<&Error> for Failure {
@@ -56,6 +57,7 @@ impl From<&Error> for Failure {
             summary: error.summary(),
             fix: error.remedy().to_owned(),
             exit: error.exit_status(),
+            about: error.about().map(str::to_owned),
         }
     }
 }
@@ -63,7 +65,11 @@ impl From<&Error> for Failure {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let entry = catalog::all().find(|entry| entry.id == failure.id).unwrap_or(&catalog::state::INTERNAL);
-        Self::new(entry, failure.summary).fix(failure.fix).exit(failure.exit)
+        let error = Self::new(entry, failure.summary).fix(failure.fix).exit(failure.exit);
+        match failure.about {
+            Some(word) => error.concerning(word),
+            None => error,
+        }
     }
 }
 

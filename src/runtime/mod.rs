@@ -6,6 +6,7 @@
 
 mod attributes;
 pub mod base;
+pub mod binfmt;
 pub mod console;
 pub mod container;
 pub mod diagnose;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
-use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use nix::sys::statfs::{FsType, PROC_SUPER_MAGIC, fstatfs};
 
 use crate::error::{Context, Error, Result, catalog::rootfs};
 use crate::plan::{Attributes, Propagation};
@@ -27,6 +27,9 @@ use crate::sys::mount::{
 
 pub(super) use self::device::host_node;
 pub(super) use self::overlay::{Overlay, overlay};
+
+/// include/uapi/linux/magic.h; the machine's own may be there already where /proc is bound.
+const BINFMTFS_MAGIC: FsType = FsType(0x4249_4e4d);
 
 /// As many links as the kernel follows in one path (ELOOP).
 const MOST_LINKS: usize = 40;
@@ -155,6 +158,18 @@ impl Root {
             refuse_disguised_proc(bind.target, &place)?;
         }
         attach(tree.as_fd(), place.as_fd()).context(&rootfs::VOLUME, doing)
+    }
+
+    /// Attaches a mount on a directory of the container's procfs, which must be one and there.
+    pub(super) fn attach_in_proc(&self, mount: &OwnedFd, target: &Path) -> Result<()> {
+        let doing = || format!("mount on {}", target.display());
+        let flags = pathrs::flags::ResolverFlags::NO_SYMLINKS;
+        let place = self.inner.as_ref().with_resolver_flags(flags).resolve(target).context(&rootfs::MOUNT, doing)?;
+        let kind = fstatfs(&place).context(&rootfs::MOUNT, doing)?.filesystem_type();
+        if kind != PROC_SUPER_MAGIC && kind != BINFMTFS_MAGIC {
+            return Err(Error::new(&rootfs::UNSAFE_TARGET, doing()).because("it is in no procfs"));
+        }
+        attach(mount.as_fd(), place.as_fd()).context(&rootfs::MOUNT, doing)
     }
 
     /// mkdir -p.

@@ -105,6 +105,8 @@ pub fn begin<T>(
         Ok(terminal) => Ok(Started { child, signals, terminal }),
         Err(error) => {
             child.kill();
+            // Whoever tries once more, in another way, must find the caller's own mask.
+            signals.restore().context(&codes::SETUP, || "restore the signal mask".into())?;
             Err(error)
         }
     }

@@ -66,6 +66,7 @@ pub fn build(
         home_given: run.env.iter().any(|(name, _)| name == "HOME")
             || image.env.iter().any(|pair| pair.starts_with("HOME=")),
         bundle: None,
+        emulators: Vec::new(),
     };
     let builder = SpecBuilder::default()
         .version(VERSION)

@@ -17,6 +17,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use subid::IdMap;
 
+use crate::host::emulation::Emulator;
+
 /// `rl run`, resolved: no environment variable, no file and no default is looked at after this.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -312,6 +314,8 @@ pub struct Extras {
     pub home_given: bool,
     /// The document is somebody else's (`rl oci`): user, capability sets and seccomp are taken from it as they stand.
     pub bundle: Option<Bundled>,
+    /// What runs programs of other architectures; none where the image is for this machine.
+    pub emulators: Vec<Emulator>,
 }
 
 /// How a container of somebody else's document is started.

@@ -9,11 +9,11 @@ use std::process::{Command, Stdio};
 use clap::ArgMatches;
 
 use super::wrong;
-use crate::cli::{Globals, registry};
+use crate::cli::{Globals, foreign, registry};
 use crate::error::{Context, Error, Result, catalog::image, catalog::state};
 use crate::host::Host;
 use crate::host::config::Config;
-use crate::image::{Image, Platform, Store};
+use crate::image::{Image, Platform, Reference, Store};
 use crate::spec::Source;
 
 /// `--pull`.
@@ -57,6 +57,13 @@ impl Want {
     }
 }
 
+impl Want {
+    /// `--platform`.
+    pub(super) fn platform(&self) -> Option<&Platform> {
+        self.platform.as_ref()
+    }
+}
+
 /// Where it was found.
 pub(super) struct Place {
     store: Store,
@@ -75,6 +82,17 @@ impl Place {
     /// The image, kept from being deleted.
     pub(super) fn find(&self) -> Result<Image> {
         self.store.find(&self.name, self.platform.as_ref())
+    }
+
+    /// Where nobody has asked for another platform than this machine's, and got one.
+    pub(super) fn warn(&self, platform: &Platform) {
+        if foreign::is_foreign(platform) && self.platform.is_none() {
+            // NAME-ARCH asks, too.
+            let ending = Reference::parse(&self.name).ok().and_then(|name| name.platform_ending());
+            if ending.is_none_or(|(_, asked)| !asked.serves(platform)) {
+                foreign::warn(&self.name, platform);
+            }
+        }
     }
 }
 
@@ -129,7 +147,7 @@ pub(super) fn ensure(globals: &Globals, host: &Host, source: &Source, want: &Wan
 fn fetch(globals: &Globals, name: &str, want: &Want) -> Result<u8> {
     let doing = || format!("pull {name}");
     let mut command = Command::new("/proc/self/exe");
-    command.args(globals.words()).arg("pull").args(&want.flags).arg("--").arg(name);
+    command.args(globals.words()).args(["pull", "--or-runnable"]).args(&want.flags).arg("--").arg(name);
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
     let status = status.context(&state::STATE, doing)?;
     match status.code() {

@@ -9,14 +9,16 @@ use oci_spec::runtime::Spec;
 
 use super::PlanFormat;
 use super::image::{self, Ensured, Place, Want};
+use crate::cli::foreign::Foreign;
 use crate::cli::{Globals, warn_fallback};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::rootfs, catalog::state};
 use crate::host::Host;
-use crate::image::{Hold, Pin};
+use crate::host::emulation::Emulator;
+use crate::image::{Hold, Pin, Platform};
 use crate::plan::{self, Plan, RootSource};
 use crate::runtime::base::{self, Entered};
 use crate::runtime::container::{self, Container};
-use crate::runtime::parent::{self, Job};
+use crate::runtime::parent::{self, Ended, Job};
 use crate::runtime::storage::{self, Driver};
 use crate::runtime::{fuse, seccomp};
 use crate::spec::{self, Extras, Facts, Identity, Ids, ImageConfig, RunSpec, Source, UserNs};
@@ -37,12 +39,17 @@ pub(super) fn launch(globals: &Globals, run: &RunSpec, want: &Want, show: Option
         Ensured::Ended(status) => return Ok(status),
     };
     if let Some(format) = show {
-        return print(&host, run, place.as_ref(), format);
+        return print(&host, run, (place.as_ref(), want.platform()), format);
     }
     let entered = base::enter(&host, &run.userns)?;
     warn_fallback(entered.fallback.as_ref());
     // Until the container has ended: rl rmi must not take its layers away.
-    let Ground { image, layers, pin, image_id, hold: _hold } = ground(&run.source, place.as_ref())?;
+    let Ground { image, platform, layers, pin, image_id, hold: _hold } =
+        ground(&run.source, place.as_ref(), want.platform())?;
+    let foreign = Foreign::of(platform.as_ref(), &host)?;
+    if let (Some(place), Some(platform)) = (&place, &platform) {
+        place.warn(platform);
+    }
     let container = Container::create(&host.dirs, run.name.as_deref(), !run.remove)?;
     if let Some(path) = &run.cidfile {
         write_cidfile(path, &container.identity.id)?;
@@ -51,10 +58,12 @@ pub(super) fn launch(globals: &Globals, run: &RunSpec, want: &Want, show: Option
     let Identity { id, name, .. } = &container.identity;
     let mut record = Record::new(id, name, called(&run.source), &image, run);
     record.image_id = image_id;
+    record.platform = platform.as_ref().map(Platform::to_string);
     record.store = pin.as_ref().map(|pin| pin.store().to_owned()).filter(|store| *store != host.dirs.data);
     record.driver = globals.storage_driver.map(|driver| driver.to_string());
-    let launch =
-        Launch { host: &host, run, entered: &entered, image: &image, container: &container, shared, pin, record };
+    let (entered, image) = (&entered, &image);
+    let mut launch =
+        Launch { host: &host, run, entered, image, container: &container, shared, pin, record, platform, foreign };
     let made = launch.start(&layers.below(&container.data, run.remove), globals.storage_driver);
     container.remove(!run.remove && made.is_ok())?;
     made
@@ -73,11 +82,15 @@ struct Launch<'a> {
     pin: Option<Pin>,
     /// All but its command.
     record: Record,
+    /// What the image says of itself, or else the command line.
+    platform: Option<Platform>,
+    /// What runs the programs of other architectures.
+    foreign: Foreign,
 }
 
 impl Launch<'_> {
     /// The kernel's overlay is tried without asking whether it works; where it does not, another driver is found, once a session.
-    fn start(&self, root: &RootSource, forced: Option<Driver>) -> Result<u8> {
+    fn start(&mut self, root: &RootSource, forced: Option<Driver>) -> Result<u8> {
         let dirs = &self.host.dirs;
         let driver = forced.unwrap_or_else(|| storage::remembered(dirs));
         match self.attempt(root, driver) {
@@ -93,8 +106,9 @@ impl Launch<'_> {
         }
     }
 
-    fn attempt(&self, root: &RootSource, driver: Driver) -> Result<u8> {
-        let Self { host, run, entered, image, container, shared, pin, record } = self;
+    fn attempt(&mut self, root: &RootSource, driver: Driver) -> Result<u8> {
+        let Self { host, run, entered, container, shared, .. } = self;
+        let shared = *shared;
         let plain = |ids: &Ids| !shared && !fuse::is_needed(ids);
         let ids = resolve_ids(host, &run.userns, entered)?;
         let mut mounted = None;
@@ -106,10 +120,30 @@ impl Launch<'_> {
                 RootSource::Directory(copied(lower, &container.data)?)
             }
             (RootSource::Overlay { .. }, _) => {
-                mounted.insert(fuse::mount(root, &ids, *shared, &container.identity.dir)?).root()
+                mounted.insert(fuse::mount(root, &ids, shared, &container.identity.dir)?).root()
             }
         };
-        let Compiled { plan, extras, .. } = compile(host, run, entered, image, &root, &container.identity)?;
+        let mut ended = self.on(&root);
+        while let Err(error) = &ended
+            && self.foreign.learn(error, self.platform.as_ref(), self.host)?
+        {
+            again(&root)?;
+            ended = self.on(&root);
+        }
+        if let Some(mounted) = mounted {
+            mounted.stop();
+        }
+        let ended = ended?;
+        if let Some(remark) = ended.remark {
+            eprintln!("rl: {remark}");
+        }
+        Ok(ended.exit.status())
+    }
+
+    fn on(&self, root: &RootSource) -> Result<Ended> {
+        let Self { host, run, entered, image, container, pin, record, foreign, .. } = self;
+        let emulators = &foreign.emulators;
+        let Compiled { plan, extras, .. } = compile(host, run, entered, image, root, &container.identity, emulators)?;
         let bounding = plan.bounding().unwrap_or_default();
         let filter = seccomp::program(&extras.seccomp, bounding, &host.dirs.data.join("seccomp"))?;
         let mut record = record.clone();
@@ -121,19 +155,18 @@ impl Launch<'_> {
         }
         let of_one_run = Some(&record).filter(|_| run.remove);
         let dirs = &host.dirs;
-        let ended = parent::run(&Job { plan: &plan, filter: filter.as_ref(), container, record: of_one_run, dirs });
-        if let Some(mounted) = mounted {
-            mounted.stop();
-        }
-        let ended = ended?;
+        let ended = parent::run(&Job { plan: &plan, filter: filter.as_ref(), container, record: of_one_run, dirs })?;
         if let Some(status) = status {
             status.ended(ended.exit.status()).write(&container.data)?;
         }
-        if let Some(remark) = ended.remark {
-            eprintln!("rl: {remark}");
-        }
-        Ok(ended.exit.status())
+        Ok(ended)
     }
+}
+
+/// The kernel takes the directories of a volatile overlay only once; nothing has been written to them yet.
+fn again(root: &RootSource) -> Result<()> {
+    let RootSource::Overlay { upper, work, .. } = root else { return Ok(()) };
+    [upper, work].into_iter().filter(|path| path.exists()).try_for_each(|path| crate::image::remove_tree(path))
 }
 
 /// The copy driver: never in silence, because it takes the image's time and space for each container.
@@ -147,15 +180,21 @@ fn copied(layers: &[PathBuf], data: &Path) -> Result<PathBuf> {
 }
 
 /// `--plan`: starts nothing and makes nothing.
-fn print(host: &Host, run: &RunSpec, place: Option<&Place>, format: PlanFormat) -> Result<u8> {
+fn print(
+    host: &Host,
+    run: &RunSpec,
+    (place, platform): (Option<&Place>, Option<&Platform>),
+    format: PlanFormat,
+) -> Result<u8> {
     let entered = base::foresee(host, &run.userns)?;
     warn_fallback(entered.fallback.as_ref());
-    let Ground { image, layers, .. } = ground(&run.source, place)?;
+    let Ground { image, platform, layers, .. } = ground(&run.source, place, platform)?;
+    let foreign = Foreign::of(platform.as_ref(), host)?;
     let id = container::new_id()?;
     let name = run.name.clone().unwrap_or_else(|| id[..12].to_owned());
     let identity = Identity { dir: host.dirs.containers().join(&id), id, name };
     let root = layers.below(&host.dirs.data.join("containers").join(&identity.id), run.remove);
-    let compiled = compile(host, run, &entered, &image, &root, &identity)?;
+    let compiled = compile(host, run, &entered, &image, &root, &identity, &foreign.emulators)?;
     let json = |value: serde_json::Result<String>| value.context(&state::INTERNAL, || "write JSON".into());
     let text = match format {
         PlanFormat::Shell => plan::shell::script(&compiled.plan),
@@ -175,10 +214,12 @@ fn compile(
     image: &ImageConfig,
     root: &RootSource,
     identity: &Identity,
+    emulators: &[Emulator],
 ) -> Result<Compiled> {
     let ids = resolve_ids(host, &run.userns, entered)?;
     let facts = facts(run);
-    let (spec, extras) = spec::build::build(run, image, &ids, identity, &facts)?;
+    let (spec, mut extras) = spec::build::build(run, image, &ids, identity, &facts)?;
+    extras.emulators = emulators.to_vec();
     let files = spec::files::etc_files(run, identity, &facts);
     let plan = plan::compile::compile(&spec, &extras, &ids, identity, root, &host.dirs.run, files)?;
     Ok(Compiled { spec, extras, plan })
@@ -229,6 +270,8 @@ impl Layers {
 /// What a container stands on.
 struct Ground {
     image: ImageConfig,
+    /// What its programs were made for; a directory does not say.
+    platform: Option<Platform>,
     layers: Layers,
     pin: Option<Pin>,
     image_id: Option<String>,
@@ -236,19 +279,22 @@ struct Ground {
     hold: Hold,
 }
 
-fn ground(source: &Source, place: Option<&Place>) -> Result<Ground> {
-    let directory =
-        |layers| Ground { image: ImageConfig::default(), layers, pin: None, image_id: None, hold: Hold::default() };
+/// `platform`: what the command line says.
+fn ground(source: &Source, place: Option<&Place>, platform: Option<&Platform>) -> Result<Ground> {
+    let directory = |layers| {
+        let (image, platform, hold) = (ImageConfig::default(), platform.cloned(), Hold::default());
+        Ok(Ground { image, platform, layers, pin: None, image_id: None, hold })
+    };
     match source {
         Source::Image(name) => {
             let place = place.ok_or_else(|| Error::new(&state::INTERNAL, format!("find the image {name}")))?;
             let image = place.find()?;
             let layers = if image.shared { Layers::Shared(image.layers) } else { Layers::Image(image.layers) };
-            let (pin, image_id) = (Some(image.pin), Some(image.id));
-            Ok(Ground { image: image.config, layers, pin, image_id, hold: image.hold })
+            let (pin, image_id, platform) = (Some(image.pin), Some(image.id), Some(image.platform));
+            Ok(Ground { image: image.config, platform, layers, pin, image_id, hold: image.hold })
         }
-        Source::Directory { path, overlay: true } => Ok(directory(Layers::Overlay(path.clone()))),
-        Source::Directory { path, overlay: false } => Ok(directory(Layers::Plain(path.clone()))),
+        Source::Directory { path, overlay: true } => directory(Layers::Overlay(path.clone())),
+        Source::Directory { path, overlay: false } => directory(Layers::Plain(path.clone())),
     }
 }
 

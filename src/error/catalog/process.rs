@@ -21,8 +21,8 @@ entries! {
         fix "Install the interpreter in the image, or correct the script's first line.";
     /// A program for another machine.
     WRONG_ARCHITECTURE = 505, exit 126, "a program for another architecture",
-        why "The program was built for another processor than this machine has, and no emulator is registered for it. execve says only 'Exec format error'.",
-        fix "Use an image for this machine's architecture.";
+        why "The program was built for another processor than this machine has, and rl could not run it with qemu: there is none for that architecture, or the program is none that the image's own architecture runs. execve says only 'Exec format error'.",
+        fix "Use an image for an architecture that rl info lists as runnable.";
     /// The file is there but can't be executed.
     NOT_EXECUTABLE = 506, exit 126, "cannot execute the command",
         why "The file has no execute permission, is a directory, lies on a mount with noexec, or is neither an ELF program nor a script.",

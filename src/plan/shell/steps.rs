@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::{around, quote};
+use crate::host::emulation::Emulator;
 use crate::plan::{Attributes, Plan, Process, Propagation, Step};
 
 /// pid 1 is started before there is a root to put it into.
@@ -138,6 +139,7 @@ pub(super) fn render(step: &Step, plan: &Plan) -> String {
         Step::Terminal => {
             "# rl opens a pty from the container's own devpts here; this script leaves you your terminal.\n\n".into()
         }
+        Step::Emulate { emulators } => emulate(emulators),
         Step::Mask { targets } => mask(targets),
         Step::ReadOnly { targets } => read_only(targets, plan),
         Step::Hostname { name } => format!("# Its own name.\nhostname {}\n", quote(name)),
@@ -269,6 +271,24 @@ fn bind(step: &Step, plan: &Plan) -> String {
     };
     let all = if *recursive { "r" } else { "" };
     let _ = writeln!(text, "mount --make-{all}{kind} {to}");
+    text
+}
+
+fn emulate(emulators: &[Emulator]) -> String {
+    let mut text = String::from(
+        "# Programs of another architecture: qemu runs them. Since Linux 6.7 a user namespace may have handlers of its own, and needs
+# no administrator for it. F: the kernel opens qemu now, so the image needs none. C: setuid programs get their rights.
+# P: programs see the argv[0] that they were given. The handlers live as long as this mount, that is, as the container.
+binfmt=$R/proc/sys/fs/binfmt_misc
+mount -t binfmt_misc -o nosuid,nodev,noexec binfmt_misc \"$binfmt\"
+",
+    );
+    for emulator in emulators {
+        if let Some(line) = emulator.registration(&emulator.interpreter) {
+            let _ = writeln!(text, "printf %s {} >\"$binfmt/register\"", quote(&line));
+        }
+    }
+    text.push_str("mount -o remount,bind,ro,nosuid,nodev,noexec \"$binfmt\"\n\n");
     text
 }
 

@@ -15,6 +15,9 @@ use object::{Endianness, ReadRef, elf};
 use pathrs::RootRef;
 use pathrs::flags::OpenFlags;
 
+use crate::host::elf::Header;
+use crate::host::emulation::Architecture;
+
 /// More than any program's closure.
 const MOST_LIBRARIES: usize = 512;
 const LONGEST_CONFIGURATION: u64 = 64 * 1024;
@@ -26,10 +29,8 @@ const STANDARD: [&str; 4] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib"];
 /// The names that would not be found, for the program at `path` inside `root`. Empty: none, or it is no dynamic ELF program.
 pub fn missing(root: BorrowedFd<'_>, path: &Path) -> Vec<String> {
     let mut standard: Vec<PathBuf> = configured(root);
-    standard.extend(STANDARD.iter().flat_map(|dir| {
-        let multiarch = Path::new(dir).join(format!("{}-linux-gnu", std::env::consts::ARCH));
-        [multiarch, PathBuf::from(dir)]
-    }));
+    let multiarch = multiarch(root, path);
+    standard.extend(STANDARD.iter().flat_map(|dir| [Path::new(dir).join(&multiarch), PathBuf::from(dir)]));
     let (mut known, mut missing) = (BTreeSet::new(), Vec::new());
     let mut todo = vec![path.to_owned()];
     while let Some(path) = todo.pop() {
@@ -59,6 +60,17 @@ fn open(root: BorrowedFd<'_>, path: &Path) -> Option<File> {
     let flags = OpenFlags::O_RDONLY | OpenFlags::O_NONBLOCK | OpenFlags::O_NOCTTY;
     let file = RootRef::from_fd(root).open_subpath(path, flags).ok()?;
     file.metadata().ok()?.is_file().then_some(file)
+}
+
+/// Debian's directory of libraries for the program's architecture, which need not be this machine's.
+fn multiarch(root: BorrowedFd<'_>, path: &Path) -> String {
+    let header = || {
+        let mut start = Vec::new();
+        open(root, path)?.take(64).read_to_end(&mut start).ok()?;
+        Header::parse(&start)
+    };
+    let architecture = header().and_then(|header| Architecture::of_program(&header));
+    architecture.map_or_else(|| format!("{}-linux-gnu", std::env::consts::ARCH), |one| one.libraries.to_owned())
 }
 
 /// DT_NEEDED and RUNPATH (or RPATH).

@@ -1,9 +1,10 @@
-//! The few fields of an ELF file that tell why it can't be executed (elf(5)).
+//! The few fields of an ELF file that tell for which machine it is and whether it can be executed here (elf(5)).
 //!
 //! Pure but for reading the interpreter's name. Every offset comes from the file, so every one is checked.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 /// Linux's PATH_MAX: the kernel refuses a longer interpreter.
 const LONGEST_INTERPRETER: u64 = 4096;
@@ -14,10 +15,13 @@ const PT_INTERP: u32 = 3;
 
 /// Class, byte order, machine and where the program headers are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
-    wide: bool,
-    little: bool,
-    machine: u16,
+pub struct Header {
+    /// 64 bits.
+    pub wide: bool,
+    /// Little-endian.
+    pub little: bool,
+    /// e_machine.
+    pub machine: u16,
     table: u64,
     entry: u64,
     count: u64,
@@ -25,7 +29,7 @@ pub(super) struct Header {
 
 impl Header {
     /// From the first bytes of a file; `None` when they are too few.
-    pub(super) fn parse(start: &[u8]) -> Option<Self> {
+    pub fn parse(start: &[u8]) -> Option<Self> {
         let (class, order) = (*start.get(4)?, *start.get(5)?);
         let mut header = Self { wide: class == 2, little: order != 2, machine: 0, table: 0, entry: 0, count: 0 };
         header.machine = u16::try_from(header.number(start.get(18..20)?)).ok()?;
@@ -46,7 +50,7 @@ impl Header {
     }
 
     /// The common name of the machine.
-    pub(super) fn architecture(&self) -> String {
+    pub fn architecture(&self) -> String {
         let name = match (self.machine, self.wide, self.little) {
             (3, ..) => "i386 (x86)",
             (8, true, true) => "mips64le",
@@ -71,7 +75,7 @@ impl Header {
     }
 
     /// PT_INTERP; `None`: a static program, or a table that makes no sense.
-    pub(super) fn interpreter(&self, file: &File) -> Option<String> {
+    pub fn interpreter(&self, file: &File) -> Option<String> {
         for index in 0..self.count.min(MOST_HEADERS) {
             let mut entry = [0_u8; 56];
             let length = if self.wide { 56 } else { 32 };
@@ -93,7 +97,7 @@ impl Header {
 }
 
 /// This machine, by the same names.
-pub(super) fn machine() -> &'static str {
+pub fn machine() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64 (x86_64)",
         "aarch64" => "arm64 (aarch64)",
@@ -104,9 +108,17 @@ pub(super) fn machine() -> &'static str {
     }
 }
 
-/// Whether the kernel runs such files by itself. (A 64-bit x86 kernel nearly always runs 32-bit ones too.)
-pub(super) fn runs_here(header: &Header) -> bool {
-    header.architecture() == machine() || (std::env::consts::ARCH == "x86_64" && header.machine == 3)
+/// Whether the kernel runs such files by itself.
+pub fn runs_here(header: &Header) -> bool {
+    header.architecture() == machine()
+        || matches!((std::env::consts::ARCH, header.machine), ("x86_64", 3) | ("aarch64", 40)) && runs_32_bits()
+}
+
+/// Whether a 64-bit kernel runs programs of 32 bits, too (CONFIG_COMPAT): it has these files then. The newer processors of arm64
+/// have no such mode any more.
+pub fn runs_32_bits() -> bool {
+    let file = if std::env::consts::ARCH == "x86_64" { "/proc/sys/abi/vsyscall32" } else { "/proc/sys/abi/setend" };
+    Path::new(file).exists()
 }
 
 #[cfg(test)]
