@@ -3,6 +3,7 @@
 //! Owns parsing, tables and prompts; nothing below it prints. The surprise: only the parser of the verb that was called is built,
 //! because building all of them costs a noticeable part of a container's start.
 
+pub mod exec;
 pub mod explain;
 mod foreign;
 pub mod format;
@@ -74,6 +75,7 @@ pub struct Verb {
 /// All verbs, in the order in which `rl --help` shows them.
 pub static VERBS: &[Verb] = &[
     run::VERB,
+    exec::VERB,
     pull::VERB,
     push::VERB,
     import::VERB,

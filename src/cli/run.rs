@@ -3,9 +3,9 @@
 //! Owns the verb: the parser is in `args`, the meaning of each word in `resolve` and its neighbours, the order of the run in
 //! `launch`. The surprise: options stop at IMAGE, and `-h` is the hostname, as docker's and podman's users expect.
 
-mod args;
+pub(super) mod args;
 mod device;
-mod env;
+pub(super) mod env;
 mod image;
 mod launch;
 mod limits;

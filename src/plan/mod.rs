@@ -6,6 +6,7 @@
 
 pub mod compile;
 mod devices;
+pub mod exec;
 pub mod hooks;
 mod mounts;
 pub mod options;
@@ -144,7 +145,7 @@ pub struct HostPlan {
 }
 
 /// Mount attributes in mount(8)'s terms.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "one flag an attribute, as mount_setattr(2) has them")]
 pub struct Attributes {
     /// ro
@@ -166,7 +167,7 @@ pub struct Attributes {
 }
 
 /// How mounts of the other side arrive (mount_namespaces(7)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Propagation {
     /// private
@@ -180,7 +181,7 @@ pub enum Propagation {
 }
 
 /// One thing that the container's first process does.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "kebab-case")]
 pub enum Step {
     /// Every mount of the new namespace becomes private (or slave), so that nothing reaches the host.
@@ -391,7 +392,7 @@ pub enum Step {
 }
 
 /// Names without CAP_, in capability order.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapabilitySets {
     /// Bounding set.
     pub bounding: Vec<String>,
@@ -407,7 +408,7 @@ pub struct CapabilitySets {
 }
 
 /// What is executed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// argv.
     pub args: Vec<String>,

@@ -4,14 +4,15 @@
 //! without executing anything, because an engine wants to hear at `create` that there is no such command.
 
 use std::ffi::CString;
-use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
 use super::diagnose;
-use crate::error::{Error, catalog::process as codes};
-use crate::plan::Process;
+use crate::error::{Context, Error, catalog::process as codes};
+use crate::plan::{Plan, Process, Step};
+use crate::sys::launcher::{self, Launcher};
 
 /// Looks into a failed exec.
 pub(super) fn explain(process: &Process, env: &[String], errno: Errno) -> Error {
@@ -33,12 +34,46 @@ pub(super) fn search_path(env: &[String]) -> &str {
         .unwrap_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 }
 
-/// execvp(3) with the container's PATH.
-pub(super) fn execute(args: &[String], env: &[String]) -> Errno {
+/// What this process must become before it executes what the container has chosen; None where no id of this user namespace may
+/// write to `rl`'s own file. To be asked while /proc is still the host's. What belongs to nobody here can't be written to by anybody
+/// here, whatever capabilities he has (capable_wrt_inode_uidgid in the kernel).
+pub(super) fn launcher(process: &Process) -> Result<Option<Launcher>, Error> {
+    let own = nix::sys::stat::stat("/proc/self/exe").context(&codes::SETUP, || "look at rl's own file".into())?;
+    if !launcher::exists() || (own.st_uid == OVERFLOW && own.st_gid == OVERFLOW && own.st_mode & 0o022 == 0) {
+        return Ok(None);
+    }
+    let made = launcher::make(3 + process.preserve_fds).map_err(|errno| {
+        let error = Error::new(&codes::SETUP, "make a sealed file to execute the command from").because(errno);
+        error.fix("rl's own file is yours, so a container could change it. Let root install rl, or set vm.memfd_noexec below 2.")
+    });
+    made.map(Some)
+}
+
+/// As whom the kernel shows an owner that is not mapped (/proc/sys/kernel/overflowuid).
+const OVERFLOW: u32 = 65534;
+
+/// Looks into a failed exec of a plan, from outside of a container whose process waits for the answer.
+pub(super) fn explain_here(plan: &Plan, errno: Errno) -> Error {
+    let directory = plan.steps.iter().find_map(|step| match step {
+        Step::WorkingDirectory { path } => Some(path.as_path()),
+        _ => None,
+    });
+    let _ = nix::unistd::chdir(directory.unwrap_or(Path::new("/")));
+    explain(&plan.process, &plan.process.env, errno)
+}
+
+/// execvp(3) with the container's PATH. `by`: the launcher, and where it reports.
+pub(super) fn execute(args: &[String], env: &[String], by: Option<(&Launcher, BorrowedFd<'_>)>) -> Errno {
     let strings = |list: &[String]| list.iter().map(|text| CString::new(text.as_str())).collect::<Result<Vec<_>, _>>();
     let (Ok(argv), Ok(envp)) = (strings(args), strings(env)) else { return Errno::EINVAL };
     let attempt = |path: &str| -> Result<std::convert::Infallible, Errno> {
+        let name = path;
         let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+        if let Some((program, report)) = by {
+            // From there nothing comes back: whether this is the file is seen before.
+            executable(name)?;
+            return Err(program.execute(report, &path, &argv, &envp));
+        }
         nix::unistd::execve(&path, &argv, &envp)
     };
     match search(args, env, attempt) {
@@ -49,12 +84,14 @@ pub(super) fn execute(args: &[String], env: &[String]) -> Errno {
 
 /// Whether [`execute`] would find a file: `create` says so, and not `start`.
 pub(super) fn findable(args: &[String], env: &[String]) -> Result<(), Errno> {
-    search(args, env, |path| {
-        let executable = nix::unistd::AccessFlags::X_OK;
-        nix::unistd::faccessat(nix::fcntl::AT_FDCWD, path, executable, nix::fcntl::AtFlags::AT_EACCESS)?;
-        let is_directory = nix::sys::stat::stat(path).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFDIR);
-        if is_directory { Err(Errno::EACCES) } else { Ok(()) }
-    })
+    search(args, env, executable)
+}
+
+fn executable(path: &str) -> Result<(), Errno> {
+    let executable = nix::unistd::AccessFlags::X_OK;
+    nix::unistd::faccessat(nix::fcntl::AT_FDCWD, path, executable, nix::fcntl::AtFlags::AT_EACCESS)?;
+    let is_directory = nix::sys::stat::stat(path).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFDIR);
+    if is_directory { Err(Errno::EACCES) } else { Ok(()) }
 }
 
 /// Tries the command's file, or one after the other in PATH: one that may not be executed is passed over, but remembered.

@@ -8,7 +8,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -18,6 +18,7 @@ use nix::unistd::mkfifo;
 
 use super::message::Failure;
 use crate::error::{Context, Error, Result, catalog::process as codes, catalog::state};
+use crate::sys::launcher;
 
 const START: &str = "start";
 const STARTED: &str = "started";
@@ -27,6 +28,8 @@ const STARTED: &str = "started";
 pub(super) struct Gate {
     start: OwnedFd,
     started: OwnedFd,
+    /// The same for writing only: the launcher waits by reading, which here ends at once.
+    launchers: OwnedFd,
 }
 
 /// Makes the FIFOs in a state directory.
@@ -70,6 +73,9 @@ pub fn open_up(dir: &Path) -> Result<()> {
             Ok(text)
         })?;
     let _ = std::fs::remove_file(dir.join(STARTED));
+    if let Some(errno) = launcher::answer(&text) {
+        return Err(Error::new(&codes::NOT_EXECUTABLE, "execute the container's command").because(errno));
+    }
     match serde_json::from_slice::<Failure>(&text) {
         Ok(failure) => Err(failure.into()),
         Err(_) => Ok(()),
@@ -79,12 +85,18 @@ pub fn open_up(dir: &Path) -> Result<()> {
 impl Gate {
     /// Opens both ends, while the host's files are still there.
     pub(super) fn open(dir: &Path) -> Result<Self> {
-        let one = |name: &str| {
+        let one = |name: &str, mode: OFlag| {
             let path = dir.join(name);
-            open(&path, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
+            open(&path, mode | OFlag::O_CLOEXEC, Mode::empty())
                 .context(&codes::SETUP, || format!("open the FIFO {}", path.display()))
         };
-        Ok(Self { start: one(START)?, started: one(STARTED)? })
+        let (start, started) = (one(START, OFlag::O_RDWR)?, one(STARTED, OFlag::O_RDWR)?);
+        Ok(Self { start, started, launchers: one(STARTED, OFlag::O_WRONLY)? })
+    }
+
+    /// Where the launcher reports.
+    pub(super) fn launchers_end(&self) -> BorrowedFd<'_> {
+        self.launchers.as_fd()
     }
 
     /// Waits for `start`.

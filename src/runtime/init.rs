@@ -20,6 +20,7 @@ use super::user::{self, Account};
 use super::{attributes, binfmt, diagnose, execute, hooks, reaper, rights};
 use crate::error::{Context, Error, Result, catalog::process as codes, catalog::rootfs};
 use crate::plan::{Clock, Listener, Plan, Process, Step};
+use crate::sys::launcher::Launcher;
 use crate::sys::signal::Signals;
 use crate::sys::{child, loopback, process, seccomp, terminal};
 
@@ -52,6 +53,8 @@ struct State {
     pid: i32,
     /// The emulators of the one step that has them.
     emulators: Vec<OwnedFd>,
+    /// What this process becomes before the command is executed; None where nobody inside could write to `rl`.
+    launcher: Option<Launcher>,
 }
 
 /// After the container has ended with 127: builds its root once more and looks for libraries that the loader can't have found.
@@ -100,9 +103,38 @@ pub(super) fn run(init: &Init<'_>) -> ! {
     child::exit_now(report(&init.channel, &error))
 }
 
+/// The same in a container that runs already: `join` enters its namespaces, and the plan has no steps that make any.
+/// `bound`: the process ends with this process's parent.
+pub(super) fn run_joined(init: &Init<'_>, join: impl FnOnce() -> Result<()>, bound: bool) -> ! {
+    let mut state = State::default();
+    let carried_out = |state: &mut State| {
+        state.launcher = execute::launcher(&init.plan.process)?;
+        join()?;
+        become_root(init.plan)?;
+        steps(init, state)?;
+        if bound { die_with_parent(&init.channel) } else { Ok(()) }
+    };
+    let error = match carried_out(&mut state) {
+        Ok(()) => start(init, &state),
+        Err(error) => error,
+    };
+    child::exit_now(report(&init.channel, &error))
+}
+
 fn carry_out(init: &Init<'_>, state: &mut State) -> Result<()> {
+    state.launcher = execute::launcher(&init.plan.process)?;
     state.open_host(init)?;
     become_root(init.plan)?;
+    // What the command does first may be to let somebody know that it is there, who then looks for it.
+    if init.channel.wait_for_go().is_none() {
+        child::exit_now(125);
+    }
+    steps(init, state)?;
+    if init.plan.process.detached { Ok(()) } else { die_with_parent(&init.channel) }
+}
+
+/// From root of the namespace to the last moment before exec.
+fn steps(init: &Init<'_>, state: &mut State) -> Result<()> {
     // Everything but 0-2 goes at exec, what the caller of rl has left open too (CVE-2024-21626).
     let first = 3 + init.plan.process.preserve_fds;
     process::close_on_exec_from(first).context(&codes::SETUP, || "mark the descriptors close-on-exec".into())?;
@@ -111,8 +143,7 @@ fn carry_out(init: &Init<'_>, state: &mut State) -> Result<()> {
     for (index, step) in init.plan.steps.iter().enumerate() {
         state.carry_out(index, step, init)?;
     }
-    stdio(&init.plan.process, state)?;
-    if init.plan.process.detached { Ok(()) } else { die_with_parent(&init.channel) }
+    stdio(&init.plan.process, state)
 }
 
 /// Root of the new user namespace, before anything is made, so that all of it is owned by that root.
@@ -235,7 +266,7 @@ impl State {
             }
             Step::User { user, groups, setgroups } => self.become_user(user, groups, *setgroups),
             Step::Ids { uid, gid, groups, setgroups } => self.become_ids(*uid, *gid, groups, *setgroups),
-            Step::WorkingDirectory { path } => self.working_directory(path),
+            Step::WorkingDirectory { path } => self.working_directory(path, init.plan.joins_root()),
             Step::Capabilities(sets) => {
                 rights::set_capabilities(sets, self.account.as_ref().is_none_or(|account| account.uid == 0))
             }
@@ -307,6 +338,11 @@ impl State {
         let doing = || "open a terminal in the container's devpts".to_owned();
         let root = self.root()?;
         let master = root.open(Path::new("/dev/pts/ptmx"), OFlag::O_RDWR | OFlag::O_NOCTTY)?;
+        // Root of a container that runs may have put something else there.
+        let kind = nix::sys::statfs::fstatfs(&master).context(&codes::SETUP, doing)?.filesystem_type();
+        if kind != nix::sys::statfs::DEVPTS_SUPER_MAGIC {
+            return Err(Error::new(&codes::SETUP, doing()).because("/dev/pts is not a devpts file system"));
+        }
         terminal::unlock(master.as_fd()).context(&codes::SETUP, doing)?;
         let slave = terminal::peer(master.as_fd()).context(&codes::SETUP, doing)?;
         if let Some((rows, columns)) = init.plan.process.console_size {
@@ -364,6 +400,8 @@ impl State {
         let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
         nix::unistd::setresgid(gid, gid, gid).map_err(|errno| rights::unmapped(errno, &account))?;
         nix::unistd::setresuid(uid, uid, uid).map_err(|errno| rights::unmapped(errno, &account))?;
+        // A change of ids sets this to what fs.suid_dumpable says.
+        nix::sys::prctl::set_dumpable(false).context(&codes::SETUP, || "stay hidden until exec".into())?;
         self.account = Some(account);
         Ok(())
     }
@@ -409,9 +447,10 @@ impl State {
         receiver.send(text.to_string().as_bytes(), fd.as_fd())
     }
 
-    fn working_directory(&mut self, path: &Path) -> Result<()> {
+    /// Made when it is missing, but not in a container that is there already.
+    fn working_directory(&mut self, path: &Path, there: bool) -> Result<()> {
         let doing = || format!("change to the working directory {}", path.display());
-        let directory = self.root()?.directory(path)?;
+        let directory = if there { self.root()?.existing_directory(path)? } else { self.root()?.directory(path)? };
         nix::unistd::fchdir(&directory).context(&codes::SETUP, doing)?;
         // getcwd(2) answers "(unreachable)" for a directory outside the root (CVE-2024-21626).
         let inside = nix::unistd::getcwd().is_ok_and(|cwd| cwd.is_absolute());
@@ -442,10 +481,20 @@ fn stdio(process: &Process, state: &State) -> Result<()> {
         nix::unistd::dup2_stdout(slave).context(&codes::SETUP, doing)?;
         nix::unistd::dup2_stderr(slave).context(&codes::SETUP, doing)?;
     } else if !process.interactive {
-        let null = std::fs::File::open("/dev/null").context(&codes::SETUP, doing)?;
-        nix::unistd::dup2_stdin(&null).context(&codes::SETUP, doing)?;
+        nix::unistd::dup2_stdin(&null_device().context(&codes::SETUP, doing)?).context(&codes::SETUP, doing)?;
     }
     Ok(())
+}
+
+/// Checked to be the device: without waiting for the other end of what root of a running container may have put there.
+fn null_device() -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let null = std::fs::OpenOptions::new().read(true).custom_flags(flags.bits()).open("/dev/null")?;
+    if null.metadata()?.rdev() == libc::makedev(1, 3) {
+        return Ok(null);
+    }
+    Err(std::io::Error::other("/dev/null is not the null device"))
 }
 
 /// The parent prints it; the status is for whoever reaps this process.
@@ -462,7 +511,9 @@ fn start(init: &Init<'_>, state: &State) -> Error {
         env.push(format!("HOME={}", account.home));
     }
     binfmt::warn_of_a_native_program(init.plan, &env);
-    let launch = || execute::explain(command, &env, execute::execute(&command.args, &env));
+    let report_to = state.gate.as_ref().map_or_else(|| init.channel.as_fd(), Gate::launchers_end);
+    let by = state.launcher.as_ref().map(|program| (program, report_to));
+    let launch = || execute::explain(command, &env, execute::execute(&command.args, &env, by));
     if command.init {
         // The container sees pid 1's command line: rl's own would show the host's paths and the values of -e.
         process::hide_arguments("rl-init");

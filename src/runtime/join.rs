@@ -37,13 +37,21 @@ pub fn clone(namespaces: &Namespaces, flags: CloneFlags) -> Result<Side> {
     if joined.is_empty() {
         return clone::clone(flags).map_err(refused);
     }
-    let doing = || "join the namespaces of linux.namespaces".to_owned();
+    through(flags, "join the namespaces of linux.namespaces", || enter(joined))
+}
+
+/// Clones a process that a process between has prepared for: that one enters namespaces, clones a sister of its own, and ends.
+///
+/// # Errors
+/// What `enter` says; what clone(2) says.
+pub(super) fn through(flags: CloneFlags, doing: &str, enter: impl FnOnce() -> Result<()>) -> Result<Side> {
+    let doing = || doing.to_owned();
     let (mut answer, mut tell) = std::io::pipe().context(&codes::NAMESPACE, doing)?;
     let between = match clone::clone(CloneFlags::empty()).context(&codes::NAMESPACE, doing)? {
         Side::Parent(child) => child,
         Side::Child => {
             drop(answer);
-            match enter(joined).and_then(|()| clone::clone_sister(flags).map_err(refused)) {
+            match enter().and_then(|()| clone::clone_sister(flags).map_err(refused)) {
                 // The pipe's end must not outlive this process in the container's.
                 Ok(None) => return Ok(Side::Child),
                 Ok(Some(pid)) => {

@@ -1,21 +1,22 @@
 //! What goes between the parent and the container's first process.
 //!
 //! One sequenced-packet socket pair. Down: one `Go` with the process's pid as the parent sees it, after the parent has written the
-//! id maps; with hooks a second one when they have run. Up: at most the master of the pty (SCM_RIGHTS), at most one failure; end
+//! id maps, and again when it has written the container down; with hooks once more when they have run. Up: at most the master of the pty (SCM_RIGHTS), at most one failure; end
 //! of file means that exec has succeeded, because the socket is close-on-exec.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recvmsg, sendmsg,
-    socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials,
+    recvmsg, sendmsg, setsockopt, socketpair, sockopt,
 };
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, catalog};
+use crate::sys::launcher;
 use crate::sys::process::adopt;
 
 /// A report that is longer is cut by the kernel and then not understood; paths are at most 4 KiB.
@@ -36,6 +37,8 @@ pub enum Report {
     Waiting,
     /// A step has failed; the process has ended or is about to.
     Failed(Failure),
+    /// The launcher's execve was refused. The process, of this number, waits until the channel is closed.
+    NotExecuted(Errno, Pid),
     /// Exec has succeeded, or the process died without a word.
     End,
 }
@@ -74,9 +77,11 @@ impl From<Failure> for Error {
 }
 
 impl Channel {
-    /// Both ends, close-on-exec.
+    /// Both ends, close-on-exec: the parent's, the child's.
     pub fn pair() -> Result<(Self, Self), Errno> {
         let (a, b) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        // Each message brings its sender's pid, as this process sees it: the launcher can't say it.
+        setsockopt(&a, sockopt::PassCred, &true)?;
         Ok((Self(a), Self(b)))
     }
 
@@ -87,7 +92,7 @@ impl Channel {
 
     /// Child: waits for Go; its own pid, or None when the parent has died.
     pub fn wait_for_go(&self) -> Option<i32> {
-        let (text, _) = self.receive().ok()?;
+        let Message { text, .. } = self.receive().ok()?;
         std::str::from_utf8(&text).ok()?.strip_prefix("go ")?.parse().ok()
     }
 
@@ -122,7 +127,7 @@ impl Channel {
 
     /// Parent: the next report.
     pub fn next_report(&self) -> Result<Report, Errno> {
-        let (text, fd) = match self.receive() {
+        let Message { text, fd, sender } = match self.receive() {
             // The child ended with unread data in its direction.
             Err(Errno::ECONNRESET) => return Ok(Report::End),
             other => other?,
@@ -132,8 +137,16 @@ impl Channel {
             (b"hooks", _) => Ok(Report::Hooks),
             (b"waiting", _) => Ok(Report::Waiting),
             (b"terminal", Some(master)) => Ok(Report::Terminal(master)),
+            (text, None) if let Some(errno) = launcher::answer(text) => {
+                Ok(Report::NotExecuted(errno, sender.ok_or(Errno::EBADMSG)?))
+            }
             (text, _) => serde_json::from_slice(text).map(Report::Failed).map_err(|_| Errno::EBADMSG),
         }
+    }
+
+    /// Child: where the launcher reports.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 
     fn send(&self, text: &[u8], fd: Option<&OwnedFd>) -> Result<(), Errno> {
@@ -143,24 +156,34 @@ impl Channel {
         sendmsg::<UnixAddr>(self.0.as_raw_fd(), &[IoSlice::new(text)], control, MsgFlags::MSG_NOSIGNAL, None).map(drop)
     }
 
-    fn receive(&self) -> Result<(Vec<u8>, Option<OwnedFd>), Errno> {
+    fn receive(&self) -> Result<Message, Errno> {
         let mut text = vec![0; LONGEST];
-        let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
-        let (length, fd) = loop {
+        let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1], UnixCredentials);
+        let (length, fd, sender) = loop {
             let mut buffers = [IoSliceMut::new(&mut text)];
             match recvmsg::<UnixAddr>(self.0.as_raw_fd(), &mut buffers, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno),
                 Ok(message) => {
-                    let fd = message.cmsgs()?.find_map(|control| match control {
-                        ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
-                        _ => None,
-                    });
-                    break (message.bytes, fd);
+                    let (mut fd, mut sender) = (None, None);
+                    for control in message.cmsgs()? {
+                        match control {
+                            ControlMessageOwned::ScmRights(fds) => fd = fds.first().copied(),
+                            ControlMessageOwned::ScmCredentials(of) => sender = Some(Pid::from_raw(of.pid())),
+                            _ => {}
+                        }
+                    }
+                    break (message.bytes, fd, sender);
                 }
             }
         };
         text.truncate(length);
-        Ok((text, fd.map(adopt)))
+        Ok(Message { text, fd: fd.map(adopt), sender })
     }
+}
+
+struct Message {
+    text: Vec<u8>,
+    fd: Option<OwnedFd>,
+    sender: Option<Pid>,
 }

@@ -18,7 +18,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 use nix::sys::statfs::{FsType, PROC_SUPER_MAGIC, fstatfs};
 
-use crate::error::{Context, Error, Result, catalog::rootfs};
+use crate::error::{Context, Error, Result, catalog::process, catalog::rootfs};
 use crate::plan::{Attributes, Propagation};
 use crate::sys::mount::{
     Change, attach, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_setattr,
@@ -175,6 +175,20 @@ impl Root {
     /// mkdir -p.
     pub(super) fn directory(&self, target: &Path) -> Result<OwnedFd> {
         self.ensure(target, Kind::Directory)
+    }
+
+    /// A directory that is there; nothing is made.
+    pub(super) fn existing_directory(&self, path: &Path) -> Result<OwnedFd> {
+        let doing = || format!("change to the working directory {}", path.display());
+        let handle = match self.inner.resolve(path) {
+            Ok(handle) => OwnedFd::from(handle),
+            Err(error) => return Err(Error::new(&process::WORKING_DIRECTORY, doing()).because(error)),
+        };
+        let stat = fstat(&handle).context(&process::WORKING_DIRECTORY, doing)?;
+        if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits() {
+            return Ok(handle);
+        }
+        Err(Error::new(&process::WORKING_DIRECTORY, doing()).because(Errno::ENOTDIR))
     }
 
     /// ln -s, where nothing is.

@@ -14,6 +14,7 @@ use super::console::Console;
 use super::container::{Container, collect};
 use super::hooks;
 use super::init::{self, Init};
+use super::inside;
 use super::join;
 use super::message::{Channel, Report};
 use super::supervise;
@@ -69,7 +70,11 @@ pub struct Started<T> {
 pub fn start<T>(job: &Job<'_>, on_terminal: impl FnOnce(OwnedFd) -> Result<T>) -> Result<Started<T>> {
     let Job { plan, filter, container, record, dirs } = *job;
     prepare(&plan.host, &dirs.run)?;
-    begin(plan, filter, |pid| container.running(pid, record), on_terminal)
+    let write_down = |pid| {
+        inside::record(&container.identity.dir, plan, filter)?;
+        container.running(pid, record)
+    };
+    begin(plan, filter, write_down, on_terminal)
 }
 
 /// The same for a container whose directories are none of `rl`'s own: they are there already, and `record` writes its process down.
@@ -100,6 +105,7 @@ pub fn begin<T>(
     let begun = mapped
         .and_then(|()| channel.send_go(child.pid).context(&codes::SETUP, || "send Go".into()))
         .and_then(|()| record(child.pid))
+        .and_then(|()| channel.send_go(child.pid).context(&codes::SETUP, || "send the second Go".into()))
         .and_then(|()| hear(&channel, plan, child.pid, on_terminal));
     match begun {
         Ok(terminal) => Ok(Started { child, signals, terminal }),
@@ -152,7 +158,7 @@ fn examine(plan: &Plan, signals: &Signals) -> Option<Error> {
 }
 
 /// Waits until the command runs, or until `create`'s process waits for `start`.
-fn hear<T>(
+pub(super) fn hear<T>(
     channel: &Channel,
     plan: &Plan,
     pid: Pid,
@@ -171,6 +177,7 @@ fn hear<T>(
                 channel.send_go(pid).context(&codes::SETUP, || "go on after the hooks".into())?;
             }
             Report::Failed(failure) => return Err(Error::from(failure)),
+            Report::NotExecuted(errno, pid) => return Err(inside::explain(pid, plan, errno)),
             Report::End if plan.waits() => {
                 let what = "the container's first process has ended before it could wait for start";
                 return Err(Error::new(&codes::SETUP, what));

@@ -9,8 +9,10 @@
 pub mod capability;
 pub mod child;
 pub mod clone;
+pub mod launcher;
 pub mod loopback;
 pub mod mount;
+pub mod namespace;
 pub mod process;
 pub mod schedule;
 pub mod seccomp;

@@ -92,6 +92,11 @@ impl Running {
         }
     }
 
+    /// What it has printed up to the last line that was waited for.
+    pub fn heard(&self) -> &str {
+        &self.heard
+    }
+
     pub fn close_stdin(&mut self) {
         self.stdin = None;
     }

@@ -3,7 +3,7 @@
 //! Owns [`Rl`] (one user's home, data and run directory), its commands and their output, and canaries. The surprise: a test's store
 //! is its own but for `images` and `layers`, which are links to a store that all tests of this user share.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
 mod canary;
 mod command;
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 pub use canary::Canary;
-pub use command::{Line, Output};
+pub use command::{Line, Output, Running};
 
 /// One user's world, deleted in the end with whatever subordinate ids own in it.
 pub struct Rl {

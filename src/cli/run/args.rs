@@ -41,16 +41,16 @@ const EXAMPLES: &str = "Examples:
 
 Exit status: the command's own; 125 rl failed, 126 the command can't be executed, 127 it was not found, 128+N it died of signal N.";
 
-fn value(name: &'static str, shown: &'static str, help: &'static str) -> Arg {
+pub(in crate::cli) fn value(name: &'static str, shown: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name(shown).help(help)
 }
 
-fn list(name: &'static str, shown: &'static str, help: &'static str) -> Arg {
+pub(in crate::cli) fn list(name: &'static str, shown: &'static str, help: &'static str) -> Arg {
     value(name, shown, help).action(ArgAction::Append).allow_hyphen_values(true)
 }
 
 /// `--flag`, `--flag=true`, `--flag=false`, with the words that podman (Go's strconv.ParseBool) takes.
-fn switch(name: &'static str, help: &'static str) -> Arg {
+pub(in crate::cli) fn switch(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name)
         .long(name)
         .help(help)

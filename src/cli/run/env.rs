@@ -10,7 +10,7 @@ use super::wrong;
 type Pairs = Vec<(String, String)>;
 
 /// Files first, then flags, so that a flag wins.
-pub(super) fn environment(files: &[String], words: &[String]) -> Result<Pairs> {
+pub(in crate::cli) fn environment(files: &[String], words: &[String]) -> Result<Pairs> {
     let mut pairs = Vec::new();
     for file in files {
         // Editors of other systems begin a file with a byte order mark; docker passes over it too.

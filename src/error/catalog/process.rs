@@ -55,6 +55,14 @@ entries! {
     HANDOVER = 515, exit 125, "cannot hand over a descriptor",
         why "Nobody listens on the socket of --console-socket, --pidfd-socket or linux.seccomp.listenerPath.",
         fix "Start the program that listens there first.";
+    /// An exec can't enter the container.
+    JOIN = 516, exit 125, "cannot join the container",
+        why "rl exec enters the namespaces of the container's first process, which the kernel allows to whoever owns them: the user that started it, in the same place (the host, or the same rl unshare).",
+        fix "Start the exec as the user and from the place that started the container.";
+    /// The working directory of an exec is not there.
+    WORKING_DIRECTORY = 517, exit 127, "no such working directory in the container",
+        why "An exec changes to the directory of -w, or of the container, and makes nothing; it leads nowhere, is no directory, or goes through a link of /proc.",
+        fix "Give a directory that is in the container: -w DIR.";
     /// The caller's terminal, or the container's, can't be used.
     TERMINAL = 520, exit 125, "cannot use the terminal",
         why "Reading or changing the terminal of -t was refused; usually it was closed, or belongs to another session.",
