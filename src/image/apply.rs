@@ -18,7 +18,7 @@
 //! The surprise: directories get their times last, because making something in a directory changes them.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::BufRead;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ use super::beneath::{beneath, is_directory, look, open_beneath};
 use super::compression::MOST_BYTES;
 use super::lower::{Found, Lower};
 use super::tree::Tree;
-use super::trouble::{Trouble, call, explain, refused};
+use super::trouble::{Trouble, call, explain, refused, unreadable};
 use super::whiteout::{Meaning, is_whiteout, make_opaque, make_whiteout, meaning};
 use crate::error::{Error, Result, catalog::image};
 use crate::host::config::Limits;
@@ -95,7 +95,6 @@ pub(super) struct Applier {
     summary: Summary,
     times: Vec<(PathBuf, (i64, u32))>,
     times_cost: usize,
-    buffer: Vec<u8>,
 }
 
 impl Applier {
@@ -113,18 +112,17 @@ impl Applier {
             summary: Summary::default(),
             times: Vec::new(),
             times_cost: 0,
-            buffer: vec![0; 256 * 1024],
         }
     }
 
     /// Reads the archive to its end.
-    pub(super) fn apply(mut self, input: impl io::Read) -> Result<Summary> {
+    pub(super) fn apply(mut self, input: impl BufRead) -> Result<Summary> {
         let mut archive = Archive::new(input, self.layer);
         loop {
             let entry = match archive.next() {
                 Ok(Some(entry)) => entry,
                 Ok(None) => break,
-                Err(error) => return Err(Error::new(&image::BAD_ARCHIVE, "read the archive").because(error)),
+                Err(error) => return Err(unreadable(error, "the archive")),
             };
             self.summary.entries += 1;
             if self.summary.entries > self.most_entries {
@@ -144,7 +142,7 @@ impl Applier {
         Ok(self.summary)
     }
 
-    fn entry<R: io::Read>(&mut self, entry: &Entry, archive: &mut Archive<R>) -> Result<(), Trouble> {
+    fn entry<R: BufRead>(&mut self, entry: &Entry, archive: &mut Archive<R>) -> Result<(), Trouble> {
         let path = beneath(&entry.path).map_err(Trouble::Refused)?;
         if path.as_os_str().is_empty() {
             // `./`: the root directory itself, which is there; its mode, owner and time are taken.
@@ -253,7 +251,7 @@ impl Applier {
         Ok(())
     }
 
-    fn file<R: io::Read>(&mut self, entry: &Entry, path: &Path, archive: &mut Archive<R>) -> Result<(), Trouble> {
+    fn file<R: BufRead>(&mut self, entry: &Entry, path: &Path, archive: &mut Archive<R>) -> Result<(), Trouble> {
         if entry.size > LARGEST_FILE || self.summary.bytes.saturating_add(entry.stored) > MOST_BYTES {
             return refused(&format!("a size of {} bytes is beyond the limit", entry.size));
         }
@@ -270,17 +268,18 @@ impl Applier {
         Ok(())
     }
 
-    fn content<R: io::Read>(&mut self, fd: &OwnedFd, entry: &Entry, archive: &mut Archive<R>) -> Result<(), Trouble> {
+    fn content<R: BufRead>(&mut self, fd: &OwnedFd, entry: &Entry, archive: &mut Archive<R>) -> Result<(), Trouble> {
         let whole = [super::sparse::Piece { offset: 0, length: entry.stored }];
         for piece in entry.pieces.as_deref().unwrap_or(&whole) {
             let (mut at, mut left) = (piece.offset, piece.length);
             while left > 0 {
-                let most = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
-                let count = archive.read_data(&mut self.buffer[..most])?;
+                let bytes = archive.data(left)?;
+                let count = bytes.len();
                 if count == 0 {
                     return refused("its data is shorter than its size");
                 }
-                write_all_at(fd, &self.buffer[..count], at).map_err(call("write it"))?;
+                write_all_at(fd, bytes, at).map_err(call("write it"))?;
+                archive.took(count);
                 (at, left) = (at + count as u64, left - count as u64);
                 self.summary.bytes += count as u64;
             }

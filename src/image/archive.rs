@@ -8,7 +8,7 @@
 //! zero block is an end, as for GNU tar. The surprise: `size` of a sparse file is not the number of bytes that follow;
 //! `stored` is.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use super::sparse::{self, Piece};
 use super::{number, pax};
@@ -99,7 +99,7 @@ fn invalid(why: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
-impl<R: Read> Archive<R> {
+impl<R: BufRead> Archive<R> {
     /// `whole`: a digest of all the bytes is compared afterwards, so a missing end is no sign of a cut; umoci's layers
     /// have none.
     pub(super) fn new(input: R, whole: bool) -> Self {
@@ -227,18 +227,23 @@ impl<R: Read> Archive<R> {
         Ok(Some((pieces, size)))
     }
 
-    /// Reads the data of the present entry.
-    pub(super) fn read_data(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(into.len());
+    /// The next data of the present entry, at most so much of it; the caller says what it took.
+    pub(super) fn data(&mut self, most: u64) -> io::Result<&[u8]> {
+        let wanted = usize::try_from(self.left.min(most)).unwrap_or(usize::MAX);
         if wanted == 0 {
-            return Ok(0);
+            return Ok(&[]);
         }
-        let count = self.input.read(&mut into[..wanted])?;
-        if count == 0 {
+        let bytes = self.input.fill_buf()?;
+        if bytes.is_empty() {
             return refuse("the archive is cut off in the data of an entry");
         }
+        Ok(&bytes[..wanted.min(bytes.len())])
+    }
+
+    /// So much of what [`Archive::data`] gave.
+    pub(super) fn took(&mut self, count: usize) {
         self.left -= count as u64;
-        Ok(count)
+        self.input.consume(count);
     }
 
     fn skip_data(&mut self) -> io::Result<()> {

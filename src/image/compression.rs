@@ -1,26 +1,24 @@
-//! Decompression beside writing: one thread reads and decompresses, hashing what comes out; the other applies the
-//! archive.
+//! Decompression beside writing: one thread reads and decompresses; the other applies the archive; lanes hash and keep.
 //!
-//! Owns the recognition of gzip, zstd and xz by their first bytes, the copy that becomes a blob, the channel between the two, the digest of the whole
-//! uncompressed stream (the diff id of the image specification), and the two limits on what a stream may expand to.
-//! They are here and not at the files, because a bomb can lie where no file is: in headers, in padding, behind the end.
-//! The surprise: the reader gives an error, never an early end, when the stream is cut or a limit is met; an archive
-//! must not look complete because its compression broke off.
+//! Owns the recognition of gzip, zstd and xz by their first bytes, the channel between the two, and the two limits on what a
+//! stream may expand to. They are here and not at the files, because a bomb can lie where no file is: in headers, in padding,
+//! behind the end. The surprise: the reader gives an error, never an early end, when the stream is cut or a limit is met; an
+//! archive must not look complete because its compression broke off.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use super::digest::{Digest, Hasher};
+use super::lane::{Chunk, Compressed, Kept, Lane, QUEUE};
 use super::manifest::{Descriptor, OCI_LAYER_GZIP, OCI_LAYER_ZSTD};
 
 /// Large enough that a message costs nothing beside its content, small enough that the queue stays in the cache.
 const CHUNK: usize = 256 * 1024;
-/// Chunks under way: bounds memory to 2 MiB.
-const QUEUE: usize = 8;
 /// xz -9 needs 65 MiB to decompress; what asks for more is refused.
 const XZ_MEMORY: u64 = 80 << 20;
 /// Bytes of one layer, uncompressed.
@@ -75,8 +73,8 @@ impl Compression {
 
 /// The uncompressed stream, read chunk by chunk.
 pub(super) struct Stream {
-    chunks: Receiver<io::Result<Vec<u8>>>,
-    chunk: Vec<u8>,
+    chunks: Receiver<io::Result<Chunk>>,
+    chunk: Chunk,
     position: usize,
     worker: Option<JoinHandle<io::Result<Finished>>>,
 }
@@ -101,7 +99,7 @@ impl Stream {
     ) -> Self {
         let (sender, chunks) = sync_channel(QUEUE);
         let worker = std::thread::spawn(move || work(compression, io::Cursor::new(start).chain(input), keep, &sender));
-        Self { chunks, chunk: Vec::new(), position: 0, worker: Some(worker) }
+        Self { chunks, chunk: Arc::default(), position: 0, worker: Some(worker) }
     }
 
     /// What it was; to be called after the stream has been read to its end.
@@ -115,65 +113,37 @@ fn work(
     compression: Compression,
     input: impl Read,
     keep: Option<File>,
-    sender: &SyncSender<io::Result<Vec<u8>>>,
+    sender: &SyncSender<io::Result<Chunk>>,
 ) -> io::Result<Finished> {
     let read = Rc::new(Cell::new(0));
     let as_it_comes = matches!(compression, Compression::Gzip | Compression::Zstd);
-    let keep = keep.map(|file| Rc::new(RefCell::new(Kept { file, hasher: Hasher::default(), size: 0 })));
-    let tee = keep.clone().filter(|_| as_it_comes);
-    let input = Counted { inner: input, count: Rc::clone(&read), tee };
-    let mut encoder = match keep.clone().filter(|_| !as_it_comes) {
-        Some(kept) => Some(zstd::Encoder::new(KeptRef(kept), 1)?),
-        None => None,
-    };
-    let mut digest = Hasher::default();
-    match compression.decoder(BufReader::with_capacity(CHUNK, input)) {
+    let (mut tee, mut copy) = (None, None);
+    match keep.map(Kept::new) {
+        Some(kept) if as_it_comes => tee = Some(Rc::new(RefCell::new(Lane::start(kept)))),
+        Some(kept) => copy = Some(Lane::start(Compressed(zstd::Encoder::new(kept, 1)?))),
+        None => {}
+    }
+    let input = Counted { inner: input, count: Rc::clone(&read), tee: tee.clone() };
+    let mut digest = Lane::start(Hasher::default());
+    let whole = match compression.decoder(BufReader::with_capacity(CHUNK, input)) {
         Ok(decoder) => pump(decoder, &read, sender, |chunk| {
-            digest.update(chunk);
-            encoder.as_mut().map_or(Ok(()), |encoder| encoder.write_all(chunk))
+            digest.give(chunk)?;
+            copy.as_mut().map_or(Ok(()), |copy| copy.give(chunk))
         }),
-        Err(error) => drop(sender.send(Err(error))),
+        Err(error) => {
+            let _ = sender.send(Err(error));
+            false
+        }
+    };
+    if !whole {
+        return Err(io::Error::other("it was not read to its end"));
     }
-    if let Some(encoder) = encoder {
-        encoder.finish()?;
-    }
+    let diff_id = digest.finish()?;
+    let kept = tee.and_then(Rc::into_inner).map(RefCell::into_inner).or(copy);
     let media_type = if compression == Compression::Gzip { OCI_LAYER_GZIP } else { OCI_LAYER_ZSTD };
-    let kept = keep.and_then(Rc::into_inner).map(|kept| kept.into_inner().descriptor(media_type)).transpose()?;
-    Ok(Finished { diff_id: digest.finish(), kept })
-}
-
-/// The file of a blob that is being made.
-struct Kept {
-    file: File,
-    hasher: Hasher,
-    size: u64,
-}
-
-impl Kept {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hasher.update(bytes);
-        self.size += bytes.len() as u64;
-        self.file.write_all(bytes)
-    }
-
-    /// When it is on the disk.
-    fn descriptor(self, media_type: &str) -> io::Result<Descriptor> {
-        self.file.sync_data()?;
-        Ok(Descriptor { media_type: media_type.to_owned(), digest: self.hasher.finish(), size: self.size })
-    }
-}
-
-/// The encoder owns what it writes to.
-struct KeptRef(Rc<RefCell<Kept>>);
-
-impl Write for KeptRef {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().write(bytes).map(|()| bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    let described = |(digest, size)| Descriptor { media_type: media_type.to_owned(), digest, size };
+    let kept = kept.map(Lane::finish).transpose()?.map(described);
+    Ok(Finished { diff_id, kept })
 }
 
 impl Drop for Stream {
@@ -187,37 +157,42 @@ impl Drop for Stream {
     }
 }
 
+/// Who keeps what is read; the decoder owns what reads, so both need it.
+type Tee = Rc<RefCell<Lane<(Digest, u64)>>>;
+
 /// Counts what is read of the compressed archive, and copies it.
 struct Counted<R> {
     inner: R,
     count: Rc<Cell<u64>>,
-    tee: Option<Rc<RefCell<Kept>>>,
+    tee: Option<Tee>,
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(into)?;
         self.count.set(self.count.get() + count as u64);
-        if let Some(kept) = &self.tee {
-            kept.borrow_mut().write(&into[..count])?;
+        if let Some(kept) = self.tee.as_ref().filter(|_| count > 0) {
+            kept.borrow_mut().give(&Arc::new(into[..count].to_vec()))?;
         }
         Ok(count)
     }
 }
 
+/// Whether it came to the end.
 fn pump(
     mut decoder: Box<dyn Read + '_>,
     read: &Cell<u64>,
-    sender: &SyncSender<io::Result<Vec<u8>>>,
-    mut each: impl FnMut(&[u8]) -> io::Result<()>,
-) {
+    sender: &SyncSender<io::Result<Chunk>>,
+    mut each: impl FnMut(&Chunk) -> io::Result<()>,
+) -> bool {
     let mut made = 0_u64;
     loop {
         let mut chunk = Vec::with_capacity(CHUNK);
         let message = match decoder.by_ref().take(CHUNK as u64).read_to_end(&mut chunk) {
-            Ok(0) => return,
+            Ok(0) => return true,
             Ok(count) => {
                 made += count as u64;
+                let chunk = Arc::new(chunk);
                 within_limits(made, read.get()).and_then(|()| each(&chunk)).map(|()| chunk)
             }
             Err(error) => Err(error),
@@ -225,7 +200,7 @@ fn pump(
         let failed = message.is_err();
         // The other side has given up: its own error says why.
         if sender.send(message).is_err() || failed {
-            return;
+            return false;
         }
     }
 }
@@ -241,19 +216,26 @@ fn within_limits(made: u64, read: u64) -> io::Result<()> {
     Ok(())
 }
 
-impl Read for Stream {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+impl BufRead for Stream {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.position == self.chunk.len() {
             match self.chunks.recv() {
-                Ok(chunk) => self.chunk = chunk?,
-                Err(_) => return Ok(0),
+                Ok(chunk) => (self.chunk, self.position) = (chunk?, 0),
+                Err(_) => return Ok(&[]),
             }
-            self.position = 0;
         }
-        let rest = &self.chunk[self.position..];
-        let count = rest.len().min(into.len());
-        into[..count].copy_from_slice(&rest[..count]);
+        Ok(&self.chunk[self.position..])
+    }
+
+    fn consume(&mut self, count: usize) {
         self.position += count;
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(into)?;
+        self.consume(count);
         Ok(count)
     }
 }
@@ -342,15 +324,15 @@ mod tests {
 
     #[test]
     fn a_dropped_stream_leaves_no_thread() {
-        let counted = std::sync::Arc::new(());
-        struct Endless(#[expect(dead_code, reason = "its drop is what is watched")] std::sync::Arc<()>);
+        let counted = Arc::new(());
+        struct Endless(#[expect(dead_code, reason = "its drop is what is watched")] Arc<()>);
         impl Read for Endless {
             fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
                 into.fill(1);
                 Ok(into.len())
             }
         }
-        drop(Stream::start(Compression::None, Vec::new(), Endless(std::sync::Arc::clone(&counted)), None));
-        assert_eq!(std::sync::Arc::strong_count(&counted), 1);
+        drop(Stream::start(Compression::None, Vec::new(), Endless(Arc::clone(&counted)), None));
+        assert_eq!(Arc::strong_count(&counted), 1);
     }
 }

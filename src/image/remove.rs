@@ -12,7 +12,7 @@ use std::path::Path;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstatat};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::beneath::is_directory;
@@ -135,14 +135,19 @@ impl Moved {
 
 fn open(parent: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    match openat(parent, name, flags, Mode::empty()) {
+    let fd = match openat(parent, name, flags, Mode::empty()) {
         // Root of a namespace with one id has no CAP_DAC_OVERRIDE over what it can't chmod, but it owns all of it.
         Err(Errno::EACCES) => {
             fchmodat(parent, name, Mode::S_IRWXU, FchmodatFlags::FollowSymlink)?;
-            openat(parent, name, flags, Mode::empty())
+            openat(parent, name, flags, Mode::empty())?
         }
-        other => other,
+        other => other?,
+    };
+    // One that can be read need not be one in which something can be removed; where it is needless, it may fail.
+    if fstat(&fd)?.st_mode & 0o700 != 0o700 {
+        let _ = fchmod(&fd, Mode::S_IRWXU);
     }
+    Ok(fd)
 }
 
 fn list(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {

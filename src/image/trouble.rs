@@ -42,7 +42,7 @@ pub(super) fn explain(trouble: Trouble, entry: &Entry) -> Error {
     let name = format!("the entry {}", shown(&entry.path));
     match trouble {
         Trouble::Refused(why) => Error::new(&image::BAD_ARCHIVE, format!("{name}: {why}")),
-        Trouble::Input(error) => Error::new(&image::BAD_ARCHIVE, format!("read {name}")).because(error),
+        Trouble::Input(error) => unreadable(error, &name),
         Trouble::Failed(SET_OWNER, Errno::EINVAL) => unmapped(&name, entry),
         Trouble::Failed(what, errno @ (Errno::ELOOP | Errno::ENOTDIR | Errno::EXDEV)) => {
             Error::new(&image::BAD_ARCHIVE, format!("{name}: {what}: it leads through a link or a file")).because(errno)
@@ -52,6 +52,13 @@ pub(super) fn explain(trouble: Trouble, entry: &Entry) -> Error {
         }
         Trouble::Failed(what, errno) => Error::new(&image::APPLY, format!("{name}: {what}")).because(errno),
     }
+}
+
+/// The archive's fault, or the disk's: a copy of it is kept while it is read.
+pub(super) fn unreadable(error: io::Error, what: &str) -> Error {
+    let full = matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT));
+    let entry = if full { &image::NO_SPACE } else { &image::BAD_ARCHIVE };
+    Error::new(entry, format!("read {what}")).because(error)
 }
 
 /// In double quotes, escaped, and cut where it is very long.

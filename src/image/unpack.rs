@@ -5,7 +5,7 @@
 //! directories above its entries) is as the layers below have it.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,7 @@ use super::compression::{Compression, Finished, Stream};
 use super::digest::Digest;
 use super::publish::publish;
 use super::staging::make_dir;
+use super::trouble::unreadable;
 use crate::error::{Context, Error, Result, catalog::image};
 use crate::host::config::Limits;
 
@@ -52,7 +53,7 @@ pub(super) fn unpack(
 ) -> Result<(Finished, Summary)> {
     let diff = dir.join("diff");
     make_dir(&diff)?;
-    let start = first_bytes(&mut input).map_err(unreadable)?;
+    let start = first_bytes(&mut input).map_err(|error| unreadable(error, "the archive"))?;
     let compression = Compression::detect(&start).map_err(|what| {
         Error::new(&image::BAD_ARCHIVE, format!("the archive is compressed with {what}"))
             .fix("Give a plain tar, or one with gzip, zstd or xz.")
@@ -67,7 +68,7 @@ pub(super) fn unpack(
     if how.shared {
         publish(&open(&diff)?)?;
     }
-    Ok((stream.finish().map_err(unreadable)?, summary))
+    Ok((stream.finish().map_err(|error| unreadable(error, "the archive"))?, summary))
 }
 
 /// Bytes of a layer, wherever they are: in files, headers or padding.
@@ -77,21 +78,29 @@ struct Bounded<R> {
     most: u64,
 }
 
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(into)?;
-        let left = self.left.checked_sub(count as u64);
-        self.left = left.ok_or_else(|| {
-            io::Error::other(format!("it is larger than the {} bytes of layer_bytes in config.toml", self.most))
-        })?;
-        Ok(count)
+impl<R: BufRead> BufRead for Bounded<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let bytes = self.inner.fill_buf()?;
+        let allowed = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        if allowed == 0 && !bytes.is_empty() {
+            let why = format!("it is larger than the {} bytes of layer_bytes in config.toml", self.most);
+            return Err(io::Error::other(why));
+        }
+        Ok(&bytes[..allowed])
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.left -= count as u64;
+        self.inner.consume(count);
     }
 }
 
-fn unreadable(error: io::Error) -> Error {
-    let full = matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT));
-    let entry = if full { &image::NO_SPACE } else { &image::BAD_ARCHIVE };
-    Error::new(entry, "read the archive").because(error)
+impl<R: BufRead> Read for Bounded<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(into)?;
+        self.consume(count);
+        Ok(count)
+    }
 }
 
 /// A layer's tree, to look things up in.

@@ -18,4 +18,5 @@ pub mod schedule;
 pub mod seccomp;
 pub mod signal;
 pub mod terminal;
+pub mod writeback;
 pub mod xattr;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh [--quick] [--json FILE]: what rl costs beside its peers, measured side by side, as an unprivileged user.
+# run.sh [--quick] [--images] [--json FILE]: what rl costs beside its peers, side by side, as an unprivileged user.
 #
 # Prints one line a row: both medians, their ratio, and the ratio that the design allows. Called by root it becomes
 # rltest1 (./install.sh test makes that user) in a mount namespace of its own, where /sys/fs/cgroup is cgroup2 alone:
@@ -14,16 +14,19 @@ built() {
 		sed 's|.*"target_directory":"\([^"]*\)".*|\1/release/rl|'
 }
 quick=
+only=
 json=
 while [ $# -gt 0 ]; do
 	case $1 in
 	--quick) quick=yes ;;
+	--images) only=yes ;;
 	--json) [ $# -gt 1 ] || { usage >&2; exit 2; }; json=$2; shift ;;
 	--help | -h) usage; exit 0 ;;
 	*) usage >&2; exit 2 ;;
 	esac
 	shift
 done
+warmups=3
 if [ -n "$quick" ]; then rounds=2 runs=20 slow=1; else rounds=5 runs=100 slow=3; fi
 
 # --- as root: lay out what the user may read, and become that user ---
@@ -35,7 +38,14 @@ if [ "$(id -u)" = 0 ]; then
 	mkdir "$dir/tests" "$dir/tests/bench"
 	cp "${RL_BINARY:-$(built)}" "$dir/rl"
 	cp "$top"/tests/make-busybox.sh "$dir/tests/"
-	cp "$0" "$dir/tests/bench/run.sh"
+	cp "$top"/tests/bench/*.sh "$dir/tests/bench/"
+	# Only root can make it, and it is kept.
+	kept=${RL_TEST_CACHE:-/var/cache/rl-tests}
+	if [ ! -e "$kept/big.tar.gz" ] && command -v mmdebstrap >/dev/null; then
+		echo "bench: making a root file system of 200 MB, once" >&2
+		mkdir -p "$kept"
+		"$top/tests/make-big.sh" "$kept/big.tar.gz.new" && mv "$kept/big.tar.gz.new" "$kept/big.tar.gz"
+	fi
 	chmod -R a+rX "$dir"
 	touch "$dir/json"
 	chown rltest1: "$dir/json"
@@ -47,7 +57,7 @@ if [ "$(id -u)" = 0 ]; then
 		setpriv --reuid rltest1 --regid rltest1 --init-groups env -i PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
 		HOME="$(getent passwd rltest1 | cut -d: -f6)" XDG_RUNTIME_DIR="$run" RL_BINARY="$dir/rl" \
 		RL_TEST_CACHE="${RL_TEST_CACHE:-/var/cache/rl-tests}" \
-		"$dir/tests/bench/run.sh" ${quick:+--quick} --json "$dir/json"
+		"$dir/tests/bench/run.sh" ${quick:+--quick} ${only:+--images} --json "$dir/json"
 	[ -z "$json" ] || cp "$dir/json" "$json"
 	exit
 fi
@@ -60,7 +70,9 @@ mkdir "$work/data" "$work/run" "$work/root" "$work/bundle"
 chmod 700 "$work/data" "$work/run"
 rl="$binary --root $work/data --runroot $work/run"
 # Files of subordinate ids can be deleted from inside only; with the run directory the holder goes.
-trap '$rl unshare rm -rf "$work/data" "$work/unpacked" 2>/dev/null || true; rm -rf "$work"' EXIT
+registry=
+trap '[ -z "$registry" ] || kill "$registry" || true
+	$rl unshare rm -rf "$work/data" "$work/unpacked" "$work/podman" 2>/dev/null || true; rm -rf "$work"' EXIT
 
 "$top/tests/make-busybox.sh" "$work/busybox.tar"
 tar -C "$work/root" --no-same-owner -xf "$work/busybox.tar"
@@ -81,18 +93,20 @@ row() {
 	while [ "$round" -lt "$rounds" ]; do
 		set -- -n rl "$ours" -n peer "$theirs"
 		[ $((round % 2)) = 0 ] || set -- -n peer "$theirs" -n rl "$ours"
-		hyperfine -N --style none --warmup 3 --runs "$count" --prepare "$prepare" --export-csv "$work/csv" "$@" \
-			>"$work/log" 2>&1 || { cat "$work/log" >&2; echo "bench: $name: a command failed" >&2; exit 1; }
+		hyperfine -N --style none --warmup "$warmups" --runs "$count" --prepare "$prepare" \
+			--export-csv "$work/csv" "$@" >"$work/log" 2>&1 ||
+			{ cat "$work/log" >&2; echo "bench: $name: a command failed" >&2; exit 1; }
 		tail -n +2 "$work/csv" >>"$work/all"
 		round=$((round + 1))
 	done
 	one=$(median rl)
 	other=$(median peer)
-	awk -v name="$name" -v limit="$limit" -v peer="$peer" -v a="$one" -v b="$other" 'BEGIN {
-		printf "%-30s %9.2f ms %9.2f ms  %-5s %6.2f   %s\n", name, a * 1000, b * 1000, peer, a / b, limit
+	awk -v name="$name" -v limit="$limit" -v peer="$peer" -v a="$one" -v b="$other" -v cpu="$(cpu)" 'BEGIN {
+		printf "%-30s %9.2f ms %9.2f ms  %-6s %6.2f   %-7s %5.2f\n", name, a * 1000, b * 1000, peer, a / b, limit, cpu
 	}'
-	printf '{"row":"%s","peer":"%s","rl_s":%s,"peer_s":%s,"limit":%s}\n' "$name" "$peer" "$one" "$other" "$limit" \
-		>>"$work/rows"
+	[ "$limit" != - ] || limit=null
+	printf '{"row":"%s","peer":"%s","rl_s":%s,"peer_s":%s,"limit":%s,"cpu":%s}\n' "$name" "$peer" "$one" "$other" \
+		"$limit" "$(cpu)" >>"$work/rows"
 }
 
 # The median of the rounds' medians.
@@ -100,6 +114,9 @@ median() {
 	sed -n "s/^$1,//p" "$work/all" | cut -d, -f3 | sort -g |
 		awk '{ at[NR] = $1 } END { print NR % 2 ? at[(NR + 1) / 2] : (at[NR / 2] + at[NR / 2 + 1]) / 2 }'
 }
+
+# Processor time of all rounds beside the peer's.
+cpu() { awk -F, '{ sum[$1] += $5 + $6 } END { print sum["rl"] / (sum["peer"] + 0.000001) }' "$work/all"; }
 
 # A bundle as the peer's own `spec --rootless` writes it, with the caller's full range, which is what rl maps.
 bundle() {
@@ -119,35 +136,34 @@ bundle() {
 	mv "$work/bundle/new" "$work/bundle/config.json"
 }
 
-printf '%-30s %12s %12s  %-5s %6s   %s\n' row rl peer '' ratio allowed
-warm="bwrap --unshare-all --bind $work/root / --proc /proc --dev /dev /bin/true"
-row "warm, --rootfs" 1.0 true "$runs" "$rl run --rm --network none --rootfs $work/root /bin/true" bwrap "$warm"
-row "warm, image on overlay" 1.2 true "$runs" "$rl run --rm --network none busybox true" bwrap "$warm"
-$rl run --rm --network none --name bench busybox sh -c 'echo ready; exec sleep 1000' >"$work/ready" &
-living=$!
-while ! [ -s "$work/ready" ]; do sleep 0.01; done
-inside=$(grep -o '"pid":[0-9]*' "$work"/run/containers/*/state.json | head -n 1 | cut -d: -f2)
-row "exec" 2.0 true "$runs" "$rl exec bench true" nsenter "nsenter -t $inside -a true"
-kill -9 "$living"
-wait "$living" 2>/dev/null || true
-# Without its state the holder ends, and the next run makes one.
-cold="rm -rf $work/run/holder"
-first="$rl run --rm --network none busybox true"
-if command -v crun >/dev/null; then bundle crun; fi
-row "first run, image" 1.0 "$cold" "$runs" "$first" crun \
-	"crun --root $work/run/crun --cgroup-manager=disabled run --bundle $work/bundle bench"
-if command -v runc >/dev/null; then bundle runc; fi
-row "first run, image" 1.0 "$cold" "$((runs / 2))" "$first" runc \
-	"runc --root $work/run/runc run --bundle $work/bundle bench"
-if [ -e "$cache/debian.tar.gz" ]; then
-	mkdir "$work/unpacked"
-	cp "$(readlink -f "$cache/debian.tar.gz")" "$work/debian.tar.gz"
-	# Both start from nothing: the image and the tree of the run before are deleted first. No namespace may make
-	# the archive's few device nodes, and tar would fail over them.
-	clean="sh -c '$rl rmi debian >/dev/null 2>&1; $rl unshare sh -c \"rm -rf $work/unpacked/*\"'"
-	rounds=1
-	row "import of $(du -m "$work/debian.tar.gz" | cut -f1) MB .tar.gz" 0.7 "$clean" "$slow" \
-		"$rl import -q $work/debian.tar.gz debian" tar \
-		"unshare --map-root-user --map-auto tar -C $work/unpacked --exclude=./dev/* -xzf $work/debian.tar.gz"
+printf '%-30s %12s %12s  %-6s %6s   %-7s %5s\n' row rl peer '' ratio allowed cpu
+containers() {
+	warm="bwrap --unshare-all --bind $work/root / --proc /proc --dev /dev /bin/true"
+	row "warm, --rootfs" 1.0 true "$runs" "$rl run --rm --network none --rootfs $work/root /bin/true" bwrap "$warm"
+	row "warm, image on overlay" 1.2 true "$runs" "$rl run --rm --network none busybox true" bwrap "$warm"
+	$rl run --rm --network none --name bench busybox sh -c 'echo ready; exec sleep 1000' >"$work/ready" &
+	living=$!
+	while ! [ -s "$work/ready" ]; do sleep 0.01; done
+	inside=$(grep -o '"pid":[0-9]*' "$work"/run/containers/*/state.json | head -n 1 | cut -d: -f2)
+	row "exec" 2.0 true "$runs" "$rl exec bench true" nsenter "nsenter -t $inside -a true"
+	kill -9 "$living"
+	wait "$living" 2>/dev/null || true
+	# Without its state the holder ends, and the next run makes one.
+	cold="rm -rf $work/run/holder"
+	first="$rl run --rm --network none busybox true"
+	if command -v crun >/dev/null; then bundle crun; fi
+	row "first run, image" 1.0 "$cold" "$runs" "$first" crun \
+		"crun --root $work/run/crun --cgroup-manager=disabled run --bundle $work/bundle bench"
+	if command -v runc >/dev/null; then bundle runc; fi
+	row "first run, image" 1.0 "$cold" "$((runs / 2))" "$first" runc \
+		"runc --root $work/run/runc run --bundle $work/bundle bench"
+}
+
+[ -n "$only" ] || containers
+if [ -e "$cache/big.tar.gz" ] && command -v docker-registry >/dev/null; then
+	. "$top/tests/bench/images.sh"
+	images
+else
+	echo "images: no $cache/big.tar.gz, which root makes (tests/make-big.sh), or no docker-registry"
 fi
 [ -z "$json" ] || paste -sd, "$work/rows" | sed 's/^/[/; s/$/]/' >"$json"

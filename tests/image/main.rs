@@ -6,6 +6,7 @@
 mod support;
 
 mod check;
+mod corpus;
 mod exchange;
 mod faithful;
 mod hostile;

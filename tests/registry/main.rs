@@ -8,6 +8,8 @@ mod support;
 mod fake;
 mod hostile;
 mod killed;
+mod platforms;
+mod podman;
 mod proxy;
 mod server;
 

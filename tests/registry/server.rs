@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::fake::Authority;
 use crate::support::missing;
 
 /// docker-registry, running.
@@ -22,6 +23,18 @@ impl Server {
 
     /// With basic authentication.
     pub fn with_users(users: &[(&str, &str)]) -> Option<Self> {
+        Self::start(&Self::users(users)?)
+    }
+
+    /// The same, and TLS.
+    pub fn secure(authority: &Authority, users: &[(&str, &str)]) -> Option<Self> {
+        let (certificate, key) = (authority.file("server.pem"), authority.file("server.key"));
+        let tls = format!("  tls:\n    certificate: {}\n    key: {}\n", certificate.display(), key.display());
+        Self::start(&(tls + &Self::users(users)?))
+    }
+
+    /// The section of the configuration.
+    fn users(users: &[(&str, &str)]) -> Option<String> {
         let mut lines = String::new();
         for (user, password) in users {
             let Ok(output) = Command::new("htpasswd").args(["-Bbn", user, password]).output() else {
@@ -33,7 +46,7 @@ impl Server {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(lines.as_bytes()).expect("write");
         let path = file.into_temp_path().keep().expect("a path");
-        Self::start(&format!("auth:\n  htpasswd:\n    realm: test\n    path: {}\n", path.display()))
+        Some(format!("auth:\n  htpasswd:\n    realm: test\n    path: {}\n", path.display()))
     }
 
     fn start(more: &str) -> Option<Self> {

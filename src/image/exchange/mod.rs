@@ -64,10 +64,15 @@ pub fn open(store: &Store, location: &Location) -> Result<Found> {
 /// # Errors
 /// As [`open`].
 pub fn open_all(store: &Store, path: &Path) -> Result<Vec<Found>> {
+    images_at(path, &store.spool()?)
+}
+
+/// As [`open_all`]; `spool` is a directory for copies of what can't be read twice.
+pub(super) fn images_at(path: &Path, spool: &Path) -> Result<Vec<Found>> {
     if path.is_dir() {
         return layout::images(Arc::new(Directory::open(path)?), None);
     }
-    let members = Arc::new(Members::read(path, &store.spool()?)?);
+    let members = Arc::new(Members::read(path, spool)?);
     if members.has(docker::MANIFEST) {
         return docker::images(&members, None);
     }

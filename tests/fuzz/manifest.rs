@@ -1,0 +1,7 @@
+//! Manifests of one platform.
+
+#![no_main]
+
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::manifest(bytes));
