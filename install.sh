@@ -368,6 +368,11 @@ build() {
 
 install_rl() {
 	mkdir -p "$prefix/bin"
+	# Engines look for the runtime by this name.
+	if [ "$(readlink "$prefix/bin/rl-oci" 2>/dev/null)" != rl ]; then
+		ln -sfn rl "$prefix/bin/rl-oci"
+		did "installed $prefix/bin/rl-oci, a link to rl"
+	fi
 	if cmp -s "$binary" "$prefix/bin/rl"; then return 0; fi
 	# Renamed into place: a running rl's file can't be written to, and must not be.
 	cp "$binary" "$prefix/bin/rl.new"
@@ -454,8 +459,8 @@ demo() {
 
 uninstall() {
 	removed=
-	for path in "$prefix/bin/rl" "$lib"; do
-		if [ -e "$path" ]; then
+	for path in "$prefix/bin/rl" "$prefix/bin/rl-oci" "$lib"; do
+		if [ -e "$path" ] || [ -L "$path" ]; then
 			rm -rf "$path"
 			removed="$removed $path"
 		fi
@@ -470,7 +475,7 @@ run_tests() {
 		system_install $(packages) $(build_packages)
 		[ "$distribution" != debian ] || system_install mmdebstrap tmux attr libcap2-bin shellcheck strace procps \
 			util-linux iproute2 git xz-utils zstd umoci skopeo buildah podman crun docker-registry apache2-utils \
-			openssl qemu-system-x86 e2fsprogs openssh-client
+			openssl qemu-system-x86 e2fsprogs openssh-client conmon catatonit slirp4netns
 	fi
 	need_cargo
 	need_linker

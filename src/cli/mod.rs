@@ -14,6 +14,7 @@ pub mod info;
 pub mod load;
 pub mod login;
 pub mod mount;
+pub mod oci;
 pub mod progress;
 pub mod prune;
 pub mod pull;
@@ -134,6 +135,9 @@ pub static GROUPS: &[Group] = &[
 
 /// Parses and carries out a whole command line; gives the exit status.
 pub fn main(words: &[OsString]) -> Result<u8> {
+    if words.first().is_some_and(|name| std::path::Path::new(name).file_name().is_some_and(|name| name == oci::NAME)) {
+        return Ok(oci::main(&words[1..]));
+    }
     let (globals, rest) = globals(words.get(1..).unwrap_or_default())?;
     let Some(word) = rest.first() else {
         print!("{}", help());
@@ -149,6 +153,9 @@ pub fn main(words: &[OsString]) -> Result<u8> {
             return Ok(0);
         }
         _ => {}
+    }
+    if word == "oci" {
+        return Ok(oci::main(&rest[1..]));
     }
     if let Some(verb) = VERBS.iter().find(|verb| word == verb.name) {
         return carry_out(verb, &globals, &rest[1..]);
@@ -277,6 +284,7 @@ fn help() -> String {
     for group in GROUPS {
         text.push_str(&format!("  {:<10} {}: {}\n", group.name, group.about, group_verbs(group)));
     }
+    text.push_str(&format!("  {:<10} {}: {}\n", "oci", oci::ABOUT, oci::names().join(", ")));
     text.push_str("\nMore about a verb: rl VERB --help. About an error: rl explain RL0201.\n");
     text
 }

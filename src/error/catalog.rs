@@ -7,6 +7,7 @@ pub mod command_line;
 pub mod emulation;
 pub mod ids;
 pub mod image;
+pub mod oci;
 pub mod process;
 pub mod rootfs;
 pub mod security;
@@ -36,10 +37,20 @@ impl Entry {
 
 /// Every entry, in the order of the ids.
 pub fn all() -> impl Iterator<Item = &'static Entry> {
-    [command_line::ALL, ids::ALL, image::ALL, rootfs::ALL, process::ALL, emulation::ALL, security::ALL, state::ALL]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        command_line::ALL,
+        ids::ALL,
+        image::ALL,
+        rootfs::ALL,
+        process::ALL,
+        emulation::ALL,
+        security::ALL,
+        state::ALL,
+        oci::ALL,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 /// Finds an entry by `RL0201`, `rl0201`, `0201` or `201`.

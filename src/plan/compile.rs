@@ -59,6 +59,50 @@ pub fn compile(
     })
 }
 
+/// The plan of one more process of a container whose first process is `pid`: its namespaces, and the steps that are about a process.
+///
+/// # Errors
+/// As [`compile`].
+pub fn joining(
+    spec: &Spec,
+    process: &oci_spec::runtime::Process,
+    extras: &Extras,
+    ids: &Ids,
+    identity: &Identity,
+    pid: i32,
+) -> Result<Plan> {
+    let linux = spec.linux().clone().unwrap_or_default();
+    let of = |name: &str| Namespace::Join(PathBuf::from(format!("/proc/{pid}/ns/{name}")));
+    let namespaces = Namespaces {
+        user: of("user"),
+        mount: of("mnt"),
+        uts: of("uts"),
+        ipc: of("ipc"),
+        pid: of("pid"),
+        network: of("net"),
+        cgroup: of("cgroup"),
+        time: of("time"),
+        clocks: Vec::new(),
+    };
+    let terminal = process.terminal().unwrap_or(false);
+    let mut steps = vec![Step::EnterRoot];
+    if terminal {
+        steps.push(Step::Terminal);
+    }
+    process_steps(process, &linux, extras, ids, &mut steps)?;
+    Ok(Plan {
+        id: identity.id.clone(),
+        name: identity.name.clone(),
+        namespaces,
+        ids: id_plan(ids),
+        host: HostPlan { files: Vec::new(), directories: Vec::new() },
+        steps,
+        process: command(process, extras, terminal)?,
+        listener: listener(&linux, extras)?,
+        bundle: None,
+    })
+}
+
 /// What is executed in the end, and as whose child.
 pub(super) fn command(process: &oci_spec::runtime::Process, extras: &Extras, terminal: bool) -> Result<Process> {
     let args = process.args().clone().unwrap_or_default();
@@ -210,7 +254,11 @@ fn root_step(root: &RootSource, on: &Path) -> Step {
     }
 }
 
-fn namespaces(linux: &Linux) -> Result<Namespaces> {
+/// linux.namespaces.
+///
+/// # Errors
+/// A kind that is listed twice, a relative path, no mount namespace.
+pub fn namespaces(linux: &Linux) -> Result<Namespaces> {
     let mut all = Namespaces::default();
     for listed in linux.namespaces().iter().flatten() {
         let slot = match listed.typ() {

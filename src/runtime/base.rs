@@ -77,7 +77,10 @@ fn single_base(caller: &Caller) -> Base {
 }
 
 /// `rl` is root of somebody's namespace already (podman, buildah, `unshare -r`, `rl unshare`): that one is the base.
-fn current(caller: &Caller) -> Result<Base> {
+///
+/// # Errors
+/// /proc is not there.
+pub fn current(caller: &Caller) -> Result<Base> {
     let setgroups = std::fs::read_to_string("/proc/self/setgroups")
         .context(&ids::NO_USER_NAMESPACE, || "read /proc/self/setgroups".into())?;
     Ok(Base {

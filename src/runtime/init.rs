@@ -426,10 +426,19 @@ impl State {
                     return Err(execute::explain(command, &command.env, errno));
                 }
                 init.channel.send_waiting().context(&codes::SETUP, || "tell that all is done".into())?;
-                self.gate.as_ref().map_or(Ok(()), Gate::wait)
+                self.wait_at_gate(init.plan.namespaces.pid.is_new())
             }
             _ => Ok(()),
         }
+    }
+
+    /// Engines join the namespaces of a container that was created by its pid, which the kernel refuses while it is not dumpable.
+    /// With a pid namespace of its own nobody in it can see this process yet.
+    fn wait_at_gate(&self, alone: bool) -> Result<()> {
+        let doing = || "wait for start".to_owned();
+        nix::sys::prctl::set_dumpable(alone).context(&codes::SETUP, doing)?;
+        self.gate.as_ref().map_or(Ok(()), Gate::wait)?;
+        nix::sys::prctl::set_dumpable(false).context(&codes::SETUP, doing)
     }
 
     fn load_filter(&self, init: &Init<'_>) -> Result<()> {
@@ -471,7 +480,7 @@ fn set_hostname(name: &str) -> Result<()> {
 }
 
 fn set_domainname(name: &str) -> Result<()> {
-    std::fs::write("/proc/sys/kernel/domainname", name).context(&codes::SETUP, || format!("set the domain name {name}"))
+    process::set_domainname(name).context(&codes::SETUP, || format!("set the domain name {name}"))
 }
 
 fn stdio(process: &Process, state: &State) -> Result<()> {

@@ -37,7 +37,15 @@ pub fn clone(namespaces: &Namespaces, flags: CloneFlags) -> Result<Side> {
     if joined.is_empty() {
         return clone::clone(flags).map_err(refused);
     }
-    through(flags, "join the namespaces of linux.namespaces", || enter(joined))
+    let mapped = namespaces.user.is_new();
+    through(flags, "join the namespaces of linux.namespaces", || {
+        // Nobody in the joined namespaces may look at this memory or through its descriptors (CVE-2016-9962, CVE-2019-5736). Who
+        // gets an id map written needs to be reachable in /proc.
+        if !mapped {
+            nix::sys::prctl::set_dumpable(false).context(&codes::NAMESPACE, || "hide this process".into())?;
+        }
+        enter(joined)
+    })
 }
 
 /// Clones a process that a process between has prepared for: that one enters namespaces, clones a sister of its own, and ends.

@@ -34,6 +34,12 @@ pub fn hide_arguments(title: &str) {
     area[..shown].copy_from_slice(&title.as_bytes()[..shown]);
 }
 
+/// setdomainname(2): the NIS name of the UTS namespace. Unlike the file in /proc/sys it asks for rights in that namespace alone.
+pub fn set_domainname(name: &str) -> Result<(), Errno> {
+    // SAFETY: the kernel reads as many bytes as the string has.
+    Errno::result(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }).map(drop)
+}
+
 /// Takes ownership of a descriptor that the kernel has just installed in this process (SCM_RIGHTS gives bare numbers).
 pub fn adopt(fd: RawFd) -> OwnedFd {
     // SAFETY: the only caller passes numbers that recvmsg(2) has made for this very message; nobody else owns them.

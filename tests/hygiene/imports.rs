@@ -7,7 +7,8 @@ use super::{code, files, name, none};
 
 /// Each module with all that it may use. Everything below it in the table is lower: so there can be no cycle in it.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("cli", &["runtime", "state", "network", "cgroup", "image", "plan", "spec", "host", "error"]),
+    ("cli", &["oci", "runtime", "state", "network", "cgroup", "image", "plan", "spec", "host", "error"]),
+    ("oci", &["runtime", "network", "cgroup", "plan", "spec", "host", "sys", "error"]),
     ("runtime", &["state", "network", "cgroup", "image", "plan", "spec", "host", "sys", "error"]),
     ("network", &["plan", "spec", "host", "sys", "error"]),
     ("cgroup", &["plan", "spec", "host", "sys", "error"]),

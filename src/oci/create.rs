@@ -1,0 +1,274 @@
+//! `create`, `start` and `run`: a bundle's container, up to its command.
+//!
+//! Owns the order around `runtime::parent`: the state directory first, then the base user namespace, the plan, the process, its
+//! state, the pid file last, because an engine takes that for success. The surprise: `run` has no gate and no second process: it
+//! is `create` without waiting.
+
+use std::fs::DirBuilder;
+use std::os::fd::AsFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Pid;
+
+use super::bundle::{self, Bundle};
+use super::state::{Container, Saved, Status};
+use super::{Runtime, delete, maps};
+use crate::error::{Context, Error, Result, catalog::oci, catalog::process as codes, catalog::state};
+use crate::host::{Host, Kind};
+use crate::plan::{self, Plan, RootSource};
+use crate::runtime::base;
+use crate::runtime::console::Console;
+use crate::runtime::handover::Receiver;
+use crate::runtime::parent::{self, Started};
+use crate::runtime::{gate, hooks, seccomp, supervise};
+use crate::spec::ids::Base;
+use crate::spec::{Bundled, Extras, Identity, Ids, SeccompChoice, UserNs};
+
+/// The flags of `create` and `run`.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// The container's id.
+    pub id: String,
+    /// `--bundle`
+    pub bundle: PathBuf,
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `--pid-file`
+    pub pid_file: Option<PathBuf>,
+    /// `--console-socket`
+    pub console_socket: Option<PathBuf>,
+    /// `--pidfd-socket`
+    pub pidfd_socket: Option<PathBuf>,
+    /// `--preserve-fds`
+    pub preserve_fds: u32,
+    /// `--no-pivot`
+    pub no_pivot: bool,
+    /// `--no-new-keyring`
+    pub no_new_keyring: bool,
+    /// `--keep`
+    pub keep: bool,
+}
+
+/// What becomes of the container's terminal.
+enum Terminal {
+    /// Somebody else has its master.
+    Sent,
+    /// It is relayed to the caller's.
+    Relayed(Box<Console>),
+}
+
+/// `create`.
+///
+/// # Errors
+/// Whatever keeps the container from being made; nothing of it is left then.
+pub fn create(runtime: &Runtime, flags: &Flags) -> Result<()> {
+    let place = Place::make(runtime, flags)?;
+    let made = gate::make(&place.dir).and_then(|()| place.begin(true, true).map(drop));
+    place.finish(made)
+}
+
+/// `start`.
+///
+/// # Errors
+/// It has been started already, or its command could not be executed.
+pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
+    let container = Container::find(runtime, id)?;
+    match container.status() {
+        Status::Created => {}
+        Status::Stopped => return Err(Error::new(&oci::STATUS, "cannot start a container that has stopped")),
+        status => {
+            return Err(Error::new(&oci::STATUS, format!("cannot start a container in the {} state", status.word())));
+        }
+    }
+    gate::open_up(&container.dir)?;
+    poststart(&container.saved.bundle, id, container.saved.pid);
+    Ok(())
+}
+
+/// `run`; gives the command's status, 0 where it goes on by itself.
+///
+/// # Errors
+/// As [`create`].
+pub fn run(runtime: &Runtime, flags: &Flags, detach: bool) -> Result<u8> {
+    let place = Place::make(runtime, flags)?;
+    let begun = place.begin(false, detach);
+    let (plan, Started { child, signals, terminal }) = match begun {
+        Ok(begun) => begun,
+        Err(error) => return place.finish(Err(error)).map(|()| 0),
+    };
+    if let Some(bundle) = &plan.bundle {
+        poststart(bundle, &flags.id, child.pid.as_raw());
+    }
+    if detach {
+        return Ok(0);
+    }
+    let console = match terminal {
+        Some(Terminal::Relayed(console)) => Some(*console),
+        _ => None,
+    };
+    let exit = supervise::supervise(child, &signals, console);
+    if !plan.namespaces.pid.is_new() {
+        supervise::end_descendants();
+    }
+    if !flags.keep {
+        delete::remove(&Container::find(runtime, &flags.id)?)?;
+    }
+    Ok(exit?.status())
+}
+
+/// A failure of these is told and changes nothing (runtime.md, Lifecycle).
+fn poststart(bundle: &plan::Bundle, id: &str, pid: i32) {
+    let state = bundle.state(id, Status::Running.word(), pid);
+    if let Err(error) = hooks::run("poststart", &bundle.hooks.poststart, &state) {
+        eprintln!("rl: warning: {}", error.summary());
+    }
+}
+
+/// The state directory of a container that is being made.
+struct Place<'a> {
+    runtime: &'a Runtime,
+    flags: &'a Flags,
+    dir: PathBuf,
+    bundle: Bundle,
+}
+
+impl<'a> Place<'a> {
+    fn make(runtime: &'a Runtime, flags: &'a Flags) -> Result<Self> {
+        let dir = runtime.dir(&flags.id)?;
+        let mut bundle = bundle::read(&flags.bundle, flags.config.as_deref())?;
+        bundle.complete(&runtime.caller)?;
+        bundle.activate(listen_fds());
+        runtime.make_root()?;
+        match DirBuilder::new().mode(0o711).create(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(Error::new(&oci::EXISTS, format!("container {:?} already exists", flags.id)));
+            }
+            made => made.context(&state::STATE, || format!("make {}", dir.display()))?,
+        }
+        Ok(Self { runtime, flags, dir, bundle })
+    }
+
+    /// A container that could not be made leaves nothing.
+    fn finish<T>(&self, made: Result<T>) -> Result<T> {
+        if made.is_err() {
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
+        made
+    }
+
+    fn begin(&self, awaits: bool, detached: bool) -> Result<(Plan, Started<Terminal>)> {
+        let on = self.dir.join("mnt");
+        DirBuilder::new().mode(0o700).create(&on).context(&state::STATE, || format!("make {}", on.display()))?;
+        let extras = self.extras(awaits, detached);
+        let ids = self.ids()?;
+        let plan = self.plan(&extras, &ids)?;
+        if plan.process.terminal && detached && self.flags.console_socket.is_none() {
+            return Err(Error::new(
+                &codes::TERMINAL,
+                "process.terminal needs --console-socket where nobody stays to relay it",
+            ));
+        }
+        let bounding = plan.bounding().unwrap_or_default();
+        let filter = seccomp::program(&extras.seccomp, bounding, &self.runtime.filters())?;
+        let started = parent::begin(
+            &plan,
+            filter.as_ref(),
+            |pid| self.record(pid, &plan),
+            |master| {
+                let Some(socket) = &self.flags.console_socket else {
+                    return Console::start(master, true).map(|console| Terminal::Relayed(Box::new(console)));
+                };
+                Receiver::connect(socket, "--console-socket")?.send(b"/dev/ptmx", master.as_fd())?;
+                Ok(Terminal::Sent)
+            },
+        )?;
+        let told = self.tell(&started);
+        if let Err(error) = told {
+            started.child.kill();
+            return Err(error);
+        }
+        Ok((plan, started))
+    }
+
+    fn tell(&self, started: &Started<Terminal>) -> Result<()> {
+        if let Some(socket) = &self.flags.pidfd_socket {
+            Receiver::connect(socket, "--pidfd-socket")?.send(b"pidfd", started.child.pidfd.as_fd())?;
+        }
+        self.flags.pid_file.as_ref().map_or(Ok(()), |path| write_pid_file(path, started.child.pid))
+    }
+
+    fn extras(&self, awaits: bool, detached: bool) -> Extras {
+        let spec = &self.bundle.spec;
+        let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
+        let env = spec.process().as_ref().and_then(|process| process.env().as_deref()).unwrap_or_default();
+        Extras {
+            user: String::new(),
+            group_add: Vec::new(),
+            init: false,
+            seccomp: seccomp.map_or(SeccompChoice::Unconfined, |profile| SeccompChoice::Exact(Box::new(profile))),
+            interactive: true,
+            home_given: env.iter().any(|pair| pair.starts_with("HOME=")),
+            emulators: Vec::new(),
+            bundle: Some(Bundled {
+                path: self.bundle.path.clone(),
+                rootfs: self.bundle.rootfs.clone(),
+                awaits: awaits.then(|| self.dir.clone()),
+                detached,
+                preserve_fds: self.flags.preserve_fds + listen_fds(),
+                no_pivot: self.flags.no_pivot,
+                keyring: !self.flags.no_new_keyring,
+            }),
+        }
+    }
+
+    fn ids(&self) -> Result<Ids> {
+        let Some(linux) = self.bundle.spec.linux() else { return Err(bundle::bad("linux", "is missing")) };
+        let user = plan::compile::namespaces(linux)?.user;
+        let base = enter(self.runtime, user.is_new())?;
+        maps::resolve(linux, &user, &base)
+    }
+
+    fn plan(&self, extras: &Extras, ids: &Ids) -> Result<Plan> {
+        let id = self.flags.id.clone();
+        let identity = Identity { name: id.clone(), id, dir: self.dir.clone() };
+        let root = RootSource::Directory(self.bundle.rootfs.clone());
+        plan::compile::compile(&self.bundle.spec, extras, ids, &identity, &root, &self.dir, Vec::new())
+    }
+
+    fn record(&self, pid: Pid, plan: &Plan) -> Result<()> {
+        let bundle = plan.bundle.clone().unwrap_or_default();
+        let owner = self.runtime.caller.uid;
+        let mut saved = Saved::new(&self.flags.id, pid, owner, bundle, self.bundle.spec.clone());
+        saved.setgroups = plan.ids.setgroups;
+        saved.own_pids = plan.namespaces.pid.is_new();
+        saved.write(&self.dir)
+    }
+}
+
+/// Descriptors of socket activation (sd_listen_fds(3)), which come before those of `--preserve-fds`.
+fn listen_fds() -> u32 {
+    std::env::var("LISTEN_FDS").ok().and_then(|text| text.parse().ok()).filter(|count| *count < 1024).unwrap_or(0)
+}
+
+/// The base user namespace. An unprivileged caller enters one only to make another in it: what is joined by its path may be joined as
+/// whoever made it.
+pub(super) fn enter(runtime: &Runtime, makes: bool) -> Result<Base> {
+    let caller = &runtime.caller;
+    if caller.kind != Kind::Unprivileged || !makes {
+        return base::current(caller);
+    }
+    let host = Host::probe(None, None)?;
+    let entered = base::enter(&host, &UserNs::Default)?;
+    Ok(entered.base)
+}
+
+/// Digits and no newline, all at once: whoever sees the file may read it.
+pub(super) fn write_pid_file(path: &Path, pid: Pid) -> Result<()> {
+    let doing = || format!("write the pid file {}", path.display());
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    let staged = path.with_file_name(name);
+    std::fs::write(&staged, pid.to_string()).context(&state::STATE, doing)?;
+    std::fs::rename(&staged, path).context(&state::STATE, doing)
+}

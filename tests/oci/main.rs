@@ -1,0 +1,9 @@
+//! `rl oci` as engines call it: bundles by hand here, podman and buildah in `engines`.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bundle;
+mod documents;
+mod engines;
+mod lifecycle;
