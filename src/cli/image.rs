@@ -118,7 +118,7 @@ fn inspect(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     Ok(0)
 }
 
-fn inspected(details: &Details) -> Result<Value> {
+pub(super) fn inspected(details: &Details) -> Result<Value> {
     let own = &details.configuration;
     let json = |value: serde_json::Result<Value>| value.context(&state::INTERNAL, || "write JSON".into());
     let digests = details.names.iter().filter_map(|name| {

@@ -3,6 +3,7 @@
 //! Owns parsing, tables and prompts; nothing below it prints. The surprise: only the parser of the verb that was called is built,
 //! because building all of them costs a noticeable part of a container's start.
 
+pub mod container;
 pub mod exec;
 pub mod explain;
 mod foreign;
@@ -77,6 +78,19 @@ pub struct Verb {
 pub static VERBS: &[Verb] = &[
     run::VERB,
     exec::VERB,
+    container::create::VERB,
+    container::start::START,
+    container::end::STOP,
+    container::start::RESTART,
+    container::end::KILL,
+    container::remove::RM,
+    container::ps::VERB,
+    container::logs::VERB,
+    container::attach::VERB,
+    container::inspect::VERB,
+    container::wait::VERB,
+    container::change::RENAME,
+    container::events::VERB,
     pull::VERB,
     push::VERB,
     import::VERB,
@@ -106,6 +120,28 @@ pub struct Group {
 
 /// All groups.
 pub static GROUPS: &[Group] = &[
+    Group {
+        name: "container",
+        about: "Containers",
+        verbs: &[
+            ("run", run::VERB),
+            ("create", container::create::VERB),
+            ("start", container::start::START),
+            ("stop", container::end::STOP),
+            ("restart", container::start::RESTART),
+            ("kill", container::end::KILL),
+            ("rm", container::remove::RM),
+            ("ls", container::ps::VERB),
+            ("ps", container::ps::VERB),
+            ("list", container::ps::VERB),
+            ("logs", container::logs::VERB),
+            ("attach", container::attach::VERB),
+            ("inspect", container::inspect::VERB),
+            ("wait", container::wait::VERB),
+            ("rename", container::change::RENAME),
+            ("prune", container::remove::PRUNE),
+        ],
+    },
     Group {
         name: "image",
         about: "Images",
@@ -156,6 +192,10 @@ pub fn main(words: &[OsString]) -> Result<u8> {
     }
     if word == "oci" {
         return Ok(oci::main(&rest[1..]));
+    }
+    // Not for people: rl executes itself with it.
+    if let ("supervise", Some(run)) = (&*word.to_string_lossy(), rest.get(1)) {
+        return run::detached::supervise(run.as_ref());
     }
     if let Some(verb) = VERBS.iter().find(|verb| word == verb.name) {
         return carry_out(verb, &globals, &rest[1..]);

@@ -26,7 +26,8 @@ fn prune_command() -> Command {
 
 fn prune(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let all = matches.get_flag("all");
-    if !matches.get_flag("force") && !agreed(all)? {
+    let what = if all { "all images on which no container runs" } else { "all images without a name" };
+    if !matches.get_flag("force") && !agreed("rl image prune", what)? {
         return Ok(0);
     }
     let (host, _) = in_namespace(globals, None)?;
@@ -47,12 +48,12 @@ fn prune(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     Ok(0)
 }
 
-fn agreed(all: bool) -> Result<bool> {
+/// Asks before `verb` removes `what`.
+pub(super) fn agreed(verb: &str, what: &str) -> Result<bool> {
     if !io::stdin().is_terminal() {
-        return Err(Error::new(&command_line::USAGE, "rl image prune: there is nobody to ask")
-            .fix("Without asking: rl image prune --force"));
+        return Err(Error::new(&command_line::USAGE, format!("{verb}: there is nobody to ask"))
+            .fix(format!("Without asking: {verb} --force")));
     }
-    let what = if all { "all images on which no container runs" } else { "all images without a name" };
     eprint!("This removes {what}. Go on? [y/N] ");
     let doing = || "ask".to_owned();
     io::stderr().flush().context(&command_line::INPUT_FILE, doing)?;

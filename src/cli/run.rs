@@ -4,10 +4,13 @@
 //! `launch`. The surprise: options stop at IMAGE, and `-h` is the hostname, as docker's and podman's users expect.
 
 pub(super) mod args;
+pub mod detached;
 mod device;
 pub(super) mod env;
+mod ground;
 mod image;
 mod launch;
+mod lifecycle;
 mod limits;
 mod resolve;
 mod security;
@@ -32,6 +35,29 @@ enum PlanFormat {
     Shell,
     Oci,
     Json,
+}
+
+/// The parser of `rl create`, which has the same flags.
+pub(super) fn command_of_create() -> clap::Command {
+    args::command().name("rl create").about("Make a container without starting it").override_usage(
+        "rl create [OPTIONS] IMAGE [COMMAND [ARG...]]\n       rl create [OPTIONS] --rootfs DIR [COMMAND [ARG...]]",
+    )
+}
+
+/// `rl create`.
+pub(super) fn create(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
+    let run = resolve::resolve(matches)?;
+    launch::create(globals, &run, &image::Want::of(matches)?)
+}
+
+/// Go's durations in milliseconds.
+pub(super) fn lifecycle_duration(word: &str) -> Option<u64> {
+    lifecycle::duration(word)
+}
+
+/// A signal by name or number, as `--stop-signal` has it.
+pub(super) fn signal(word: &str) -> Result<i32> {
+    limits::signal(word)
 }
 
 fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {

@@ -9,7 +9,7 @@ use crate::error::{Context, Error, Result, catalog::ids};
 const WHOLE: u64 = u32::MAX as u64;
 
 /// Which of the four situations this is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Kind {
     /// An ordinary user, of the machine or inside somebody's namespace.
     Unprivileged,

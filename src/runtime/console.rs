@@ -16,7 +16,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{InputFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
 
-use self::raw::RawMode;
+pub(super) use self::raw::RawMode;
 use self::stream::{Buffer, Stream};
 use crate::error::{Context, Result, catalog::process};
 use crate::sys::signal::Signals;

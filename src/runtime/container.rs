@@ -64,6 +64,12 @@ impl Container {
         Self { identity: Identity { id, name, dir }, data, dirs: dirs.clone(), named: true, lock }
     }
 
+    /// One whose lock this process was started with.
+    pub fn inherited(dirs: &Dirs, identity: Identity, lock: Lock) -> Self {
+        let data = state::data_of(dirs, &identity.id);
+        Self { identity, data, dirs: dirs.clone(), named: true, lock }
+    }
+
     /// The lock, for a process that goes on with the container.
     pub fn lock(&self) -> &Lock {
         &self.lock
@@ -81,6 +87,12 @@ impl Container {
             pin.write(&self.data)?;
         }
         record.write(&self.data)
+    }
+
+    /// Makes its image one that is not deleted, as long as the container's directory is there.
+    pub fn pin(&self, pin: &Pin) -> Result<()> {
+        make_dir(&self.data)?;
+        pin.write(&self.data)
     }
 
     /// Removes what the container has left. `keep`: it stays, without what it needs to run.

@@ -5,6 +5,7 @@
 //! copied. Owns that mount. The surprise: it is made in a mount namespace of `rl`'s own, before the container is cloned, which
 //! then has it as an ordinary directory; with `rl` it goes, however `rl` ends.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -124,6 +125,16 @@ impl Fuse {
     /// The container's root: a directory.
     pub fn root(&self) -> RootSource {
         RootSource::Directory(self.target.clone())
+    }
+
+    /// Where it is.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// What must stay open for as long as the mount is used.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.running.as_fd()
     }
 
     /// Takes the mount away; what fuse-overlayfs says in the end is of no use to anybody once the container has ended.

@@ -170,6 +170,12 @@ fn hold(dir: PathBuf, mut ready: std::io::PipeReader) -> ! {
     exit_now(0);
 }
 
+/// The holder's pid, as its state says.
+pub fn pid(run: &Path) -> Option<i32> {
+    let held: Held = serde_json::from_slice(&std::fs::read(run.join("holder/state")).ok()?).ok()?;
+    Some(held.pid)
+}
+
 fn watch(dir: &Path) -> Option<Inotify> {
     let watch = Inotify::init(InitFlags::IN_CLOEXEC).ok()?;
     let events = AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVE | AddWatchFlags::IN_DELETE_SELF;

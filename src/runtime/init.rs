@@ -16,6 +16,7 @@ use super::gate::Gate;
 use super::handover::Receiver;
 use super::message::Channel;
 use super::mounts::{self, Bind, NewMount, Root};
+use super::stdio::Stdio;
 use super::user::{self, Account};
 use super::{attributes, binfmt, diagnose, execute, hooks, reaper, rights};
 use crate::error::{Context, Error, Result, catalog::process as codes, catalog::rootfs};
@@ -33,6 +34,8 @@ pub(super) struct Init<'a> {
     pub(super) filter: Option<&'a seccomp::Filter>,
     /// Who hears of what it notifies of.
     pub(super) listener: Option<&'a Listener>,
+    /// What 0-2 are to be, where the command does not share the parent's.
+    pub(super) stdio: Option<&'a Stdio>,
 }
 
 /// What the steps leave for later ones.
@@ -140,6 +143,9 @@ fn steps(init: &Init<'_>, state: &mut State) -> Result<()> {
     process::close_on_exec_from(first).context(&codes::SETUP, || "mark the descriptors close-on-exec".into())?;
     // A session of its own: the caller's terminal is not the controlling one, so TIOCSTI can't type into it (CVE-2017-5226).
     nix::unistd::setsid().context(&codes::SETUP, || "make a session".into())?;
+    if let Some(own) = init.stdio {
+        own.take_place()?;
+    }
     for (index, step) in init.plan.steps.iter().enumerate() {
         state.carry_out(index, step, init)?;
     }

@@ -39,6 +39,8 @@ pub enum Report {
     Failed(Failure),
     /// The launcher's execve was refused. The process, of this number, waits until the channel is closed.
     NotExecuted(Errno, Pid),
+    /// From a supervisor to whoever has made it: the container of this id runs.
+    Ready(String),
     /// Exec has succeeded, or the process died without a word.
     End,
 }
@@ -118,6 +120,11 @@ impl Channel {
         self.send(b"terminal", Some(master))
     }
 
+    /// Supervisor: the container of this id runs.
+    pub fn send_ready(&self, id: &str) -> Result<(), Errno> {
+        self.send(format!("ready {id}").as_bytes(), None)
+    }
+
     /// Child: sends the one failure. What can't be sent is lost; the parent then says that the process died.
     pub fn send_failure(&self, error: &Error) {
         if let Ok(text) = serde_json::to_vec(&Failure::from(error)) {
@@ -139,6 +146,9 @@ impl Channel {
             (b"terminal", Some(master)) => Ok(Report::Terminal(master)),
             (text, None) if let Some(errno) = launcher::answer(text) => {
                 Ok(Report::NotExecuted(errno, sender.ok_or(Errno::EBADMSG)?))
+            }
+            (text, _) if text.starts_with(b"ready ") => {
+                Ok(Report::Ready(String::from_utf8_lossy(&text[6..]).into_owned()))
             }
             (text, _) => serde_json::from_slice(text).map(Report::Failed).map_err(|_| Errno::EBADMSG),
         }

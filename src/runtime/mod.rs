@@ -4,11 +4,13 @@
 //! the caller's own process enters the held user namespace for good (`base`), so a run can only be started from a process that
 //! was made for it.
 
+pub mod attach;
 mod attributes;
 pub mod base;
 pub mod binfmt;
 pub mod console;
 pub mod container;
+pub mod detach;
 pub mod diagnose;
 pub mod exec;
 mod execute;
@@ -27,8 +29,10 @@ pub mod reaper;
 mod refusal;
 mod rights;
 pub mod seccomp;
+pub mod stdio;
 pub mod storage;
 pub mod supervise;
+pub mod supervisor;
 pub mod unshare;
 mod user;
 pub mod view;

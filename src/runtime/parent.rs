@@ -17,6 +17,7 @@ use super::init::{self, Init};
 use super::inside;
 use super::join;
 use super::message::{Channel, Report};
+use super::stdio::Stdio;
 use super::supervise;
 use crate::error::{Context, Error, Result, catalog::ids, catalog::process as codes, catalog::state};
 use crate::host::Dirs;
@@ -49,6 +50,8 @@ pub struct Job<'a> {
     pub record: Option<&'a Record>,
     /// Where `rl` keeps everything.
     pub dirs: &'a Dirs,
+    /// Its stdin, stdout and stderr, where they are not this process's own.
+    pub stdio: Option<&'a Stdio>,
 }
 
 /// A container whose command runs. Whoever has this must wait for the child; it dies with this process.
@@ -68,13 +71,13 @@ pub struct Started<T> {
 /// # Errors
 /// What failed before exec, here or in the container's first process.
 pub fn start<T>(job: &Job<'_>, on_terminal: impl FnOnce(OwnedFd) -> Result<T>) -> Result<Started<T>> {
-    let Job { plan, filter, container, record, dirs } = *job;
+    let Job { plan, filter, container, record, dirs, stdio } = *job;
     prepare(&plan.host, &dirs.run)?;
     let write_down = |pid| {
         inside::record(&container.identity.dir, plan, filter)?;
         container.running(pid, record)
     };
-    begin(plan, filter, write_down, on_terminal)
+    bring_up(plan, filter, stdio, write_down, on_terminal)
 }
 
 /// The same for a container whose directories are none of `rl`'s own: they are there already, and `record` writes its process down.
@@ -84,6 +87,16 @@ pub fn start<T>(job: &Job<'_>, on_terminal: impl FnOnce(OwnedFd) -> Result<T>) -
 pub fn begin<T>(
     plan: &Plan,
     filter: Option<&Filter>,
+    record: impl FnOnce(Pid) -> Result<()>,
+    on_terminal: impl FnOnce(OwnedFd) -> Result<T>,
+) -> Result<Started<T>> {
+    bring_up(plan, filter, None, record, on_terminal)
+}
+
+fn bring_up<T>(
+    plan: &Plan,
+    filter: Option<&Filter>,
+    stdio: Option<&Stdio>,
     record: impl FnOnce(Pid) -> Result<()>,
     on_terminal: impl FnOnce(OwnedFd) -> Result<T>,
 ) -> Result<Started<T>> {
@@ -97,7 +110,14 @@ pub fn begin<T>(
         Side::Parent(child) => child,
         Side::Child => {
             drop(channel);
-            init::run(&Init { plan, channel: theirs, signals: &signals, filter, listener: plan.listener.as_ref() })
+            init::run(&Init {
+                plan,
+                channel: theirs,
+                signals: &signals,
+                filter,
+                listener: plan.listener.as_ref(),
+                stdio,
+            })
         }
     };
     drop(theirs);
@@ -144,7 +164,7 @@ fn examine(plan: &Plan, signals: &Signals) -> Option<Error> {
         Side::Parent(child) => child,
         Side::Child => {
             drop(channel);
-            init::examine(&Init { plan, channel: theirs, signals, filter: None, listener: None })
+            init::examine(&Init { plan, channel: theirs, signals, filter: None, listener: None, stdio: None })
         }
     };
     drop(theirs);
@@ -183,6 +203,7 @@ pub(super) fn hear<T>(
                 return Err(Error::new(&codes::SETUP, what));
             }
             Report::End | Report::Waiting => return Ok(terminal),
+            Report::Ready(_) => {}
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod capabilities;
 pub mod document;
 pub mod files;
 pub mod ids;
+pub mod lifecycle;
 mod mounts;
 pub mod seccomp;
 
@@ -79,6 +80,16 @@ pub struct RunSpec {
     pub cidfile: Option<PathBuf>,
     /// `--stop-signal`.
     pub stop_signal: Option<i32>,
+    /// `--stop-timeout`, seconds from that signal to SIGKILL; None: ten.
+    pub stop_timeout: Option<u32>,
+    /// `-d`, or made by `rl create`: nobody waits for it at the terminal.
+    pub detach: bool,
+    /// `--restart`.
+    pub restart: lifecycle::Restart,
+    /// `--log-driver`, `--log-opt`.
+    pub log: lifecycle::Log,
+    /// `--health-cmd` and its siblings.
+    pub health: Option<lifecycle::Health>,
     /// `--sysctl`.
     pub sysctls: Vec<(String, String)>,
     /// `--shm-size`, bytes.

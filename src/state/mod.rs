@@ -5,20 +5,23 @@
 //! that a container runs. A process that has the recorded pid, start time and boot says it; so what is read here is true after
 //! a kill -9 of anything and after a reboot, and a file that a dead `rl` has left changes nothing.
 
+pub mod events;
 mod files;
 mod lock;
 pub mod names;
 mod record;
 mod running;
 mod status;
+mod time;
 
 use std::path::{Path, PathBuf};
 
 pub use self::files::{now, read_versioned, write_replacing};
 pub use self::lock::{Lock, lock, try_lock};
 pub use self::record::Record;
-pub use self::running::{Running, RunningFile};
+pub use self::running::{Running, RunningFile, ask_to_end, ask_to_stop, asked_to_stop};
 pub use self::status::Status;
+pub use self::time::rfc3339;
 use crate::error::{Error, Result, catalog::state};
 use crate::host::Dirs;
 
@@ -36,8 +39,37 @@ pub struct Container {
     pub running: Option<Running>,
     /// `DATA/containers/ID`.
     pub data: PathBuf,
+    /// What its supervisor is at.
+    now: Now,
     /// `RUN/containers/ID`, which is there while somebody has the container in hand.
     pub run: PathBuf,
+}
+
+/// What is in no file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Now {
+    /// Nothing; the files say all.
+    Known,
+    /// The start that its status tells of is not done yet.
+    Starting,
+    /// Its process has ended, and its supervisor has not written that down yet; or the next one is about to be cloned.
+    Ending,
+    /// Its supervisor waits to start it again.
+    Restarting,
+}
+
+impl Now {
+    /// Of a container without a process.
+    fn of(container: &Container, file: Option<&RunningFile>) -> Self {
+        let supervised = file.is_some_and(|file| file.verify_supervisor().is_some());
+        match (&container.status, file) {
+            (Some(status), Some(_)) if supervised && status.restarting => Self::Restarting,
+            (Some(Status { finished: Some(_), .. }), _) => Self::Known,
+            (_, Some(_)) if supervised => Self::Ending,
+            (Some(_), None) if lock::is_taken(&container.run) => Self::Starting,
+            _ => Self::Known,
+        }
+    }
 }
 
 /// What `rl ps` calls a container's state.
@@ -47,6 +79,8 @@ pub enum Phase {
     Created,
     /// Its first process runs.
     Running,
+    /// It has ended, and its supervisor will start it again.
+    Restarting,
     /// It has ended.
     Exited,
 }
@@ -61,6 +95,11 @@ impl Containers {
     /// Of these directories.
     pub fn open(dirs: &Dirs) -> Self {
         Self { dirs: dirs.clone() }
+    }
+
+    /// Where they are.
+    pub fn dirs(&self) -> &Dirs {
+        &self.dirs
     }
 
     /// The ids of all containers: those that stay, and those of `--rm` that run.
@@ -142,21 +181,31 @@ impl Containers {
             },
         };
         let running = file.as_ref().and_then(RunningFile::verify);
-        if running.is_none() && record.run.remove && !data.join(record::FILE).exists() {
-            return Ok(None);
+        let mut container = Container { record, status, running, now: Now::Known, data, run };
+        if container.running.is_none() {
+            container.now = Now::of(&container, file.as_ref());
+            if container.now == Now::Known && container.record.run.remove && !stays(&container.data) {
+                return Ok(None);
+            }
         }
-        Ok(Some(Container { record, status, running, data, run }))
+        Ok(Some(container))
     }
 }
 
 impl Container {
     /// What it is doing.
     pub fn phase(&self) -> Phase {
-        match (&self.running, &self.status) {
-            (Some(_), _) => Phase::Running,
-            (None, None) => Phase::Created,
-            (None, Some(_)) => Phase::Exited,
+        match (&self.running, self.now, &self.status) {
+            (Some(_), ..) | (_, Now::Ending, _) => Phase::Running,
+            (_, Now::Restarting, _) => Phase::Restarting,
+            (_, Now::Starting, _) | (.., None) => Phase::Created,
+            (.., Some(_)) => Phase::Exited,
         }
+    }
+
+    /// Whether it runs, or will again without anybody's doing.
+    pub fn is_active(&self) -> bool {
+        matches!(self.phase(), Phase::Running | Phase::Restarting)
     }
 
     /// The first digits of its id.

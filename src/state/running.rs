@@ -116,6 +116,24 @@ impl Running {
     }
 }
 
+const STOP: &str = "stop";
+
+/// Leaves word that somebody wants the container's end, so that it is not started again.
+pub fn ask_to_stop(run: &Path) -> Result<()> {
+    let path = run.join(STOP);
+    create_private(&path).map(drop).context(&state::STATE, || format!("write {}", path.display()))
+}
+
+/// Asks the process behind this pidfd, a supervisor, to end. That it has ended is as good.
+pub fn ask_to_end(supervisor: BorrowedFd<'_>) {
+    let _ = signal_pidfd(supervisor, libc::SIGTERM);
+}
+
+/// Whether somebody has left that word.
+pub fn asked_to_stop(run: &Path) -> bool {
+    run.join(STOP).exists()
+}
+
 /// The pidfd first: if the pid passed to another process before it was opened, the start time shows that.
 fn verified(pid: i32, start_time: u64) -> Option<OwnedFd> {
     if pid <= 0 {

@@ -33,11 +33,13 @@ pub struct Status {
     pub restarts: u32,
     /// Somebody asked for its end.
     pub stopped: bool,
+    /// Its supervisor waits before it starts it again.
+    pub restarting: bool,
 }
 
 impl Status {
-    /// Of a container that starts now.
-    pub fn starting() -> Self {
+    /// Of a container that starts now, and was started again so often by its policy.
+    pub fn starting(restarts: u32) -> Self {
         Self {
             version: VERSION,
             boot_id: kernel::boot_id().unwrap_or_default(),
@@ -46,8 +48,9 @@ impl Status {
             exit: 0,
             oom: false,
             error: String::new(),
-            restarts: 0,
+            restarts,
             stopped: false,
+            restarting: false,
         }
     }
 

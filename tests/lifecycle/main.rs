@@ -1,4 +1,4 @@
-//! Containers that live, through the real binary: what goes on in them after their start.
+//! Containers that live, through the real binary: in the background, stopped, started again, killed.
 //!
 //! Modules say where a test runs: `everywhere` in all three passes (an unprivileged user, root, root of a single-id namespace),
 //! `full_map` where subordinate ids are mapped, `as_user` only as the unprivileged user.
@@ -6,5 +6,49 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ends;
 mod exec;
 mod exec_attacks;
+mod logs;
+mod restarts;
+mod shown;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use support::Rl;
+
+/// Waits for what another process will do soon; bounded, because a test must end.
+pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !is() {
+        assert!(Instant::now() < end, "did not happen within 30 s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// How many entries a directory has.
+pub fn entries(dir: &Path) -> usize {
+    std::fs::read_dir(dir).map_or(0, Iterator::count)
+}
+
+/// `rl inspect -f`.
+pub fn inspect(rl: &Rl, container: &str, template: &str) -> String {
+    rl.run(&["inspect", "-f", template, container]).success().stdout.trim_end().to_owned()
+}
+
+/// Starts a container in the background; gives its id.
+pub fn background(rl: &Rl, words: &[&str]) -> String {
+    let id = rl.run(&[&["run", "-d"], words].concat()).success().stdout.trim_end().to_owned();
+    assert!(id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id:?}");
+    id
+}
+
+/// Removes all containers, killing what runs: a test must not leave processes behind.
+pub struct Clean<'a>(pub &'a Rl);
+
+impl Drop for Clean<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.run(&["rm", "-af", "-t", "0"]);
+    }
+}

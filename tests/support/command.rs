@@ -97,6 +97,12 @@ impl Running {
         &self.heard
     }
 
+    /// Onto its stdin, which stays open.
+    pub fn type_in(&mut self, text: &str) {
+        let stdin = self.stdin.as_mut().expect("piped_stdin");
+        stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush()).expect("write to its stdin");
+    }
+
     pub fn close_stdin(&mut self) {
         self.stdin = None;
     }

@@ -16,6 +16,7 @@ pub(super) fn command() -> Command {
         .args_override_self(true)
         .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Print this help"))
         .args(container())
+        .args(life())
         .args(process())
         .args(files())
         .args(isolation())
@@ -96,6 +97,25 @@ fn container() -> Vec<Arg> {
     )
 }
 
+fn life() -> Vec<Arg> {
+    under(
+        "Life",
+        vec![
+            switch("detach", "Go on in the background and print the id").short('d'),
+            value("restart", "POLICY", "no (default), on-failure[:N], always, unless-stopped"),
+            value("log-driver", "DRIVER", "json-file (default) or none: what becomes of the output with -d"),
+            list("log-opt", "KEY=VALUE", "max-size=SIZE, max-file=N: the log is rotated"),
+            value("health-cmd", "COMMAND", "Tells whether the container is healthy, by its exit status"),
+            value("health-interval", "TIME", "Between two checks, 30s by default"),
+            value("health-timeout", "TIME", "A check that takes longer has failed, 30s by default"),
+            value("health-retries", "N", "Failures in a row that make it unhealthy, 3 by default"),
+            value("health-start-period", "TIME", "After the start, while failures don't count"),
+            value("health-on-failure", "WHAT", "none (default), kill or stop an unhealthy container"),
+            switch("no-healthcheck", "No check, whatever the image says"),
+        ],
+    )
+}
+
 fn process() -> Vec<Arg> {
     under(
         "Process",
@@ -113,6 +133,7 @@ fn process() -> Vec<Arg> {
             list("ulimit", "NAME=SOFT[:HARD]", "Resource limit; -1 is the highest that you may set"),
             value("umask", "OCTAL", "Umask, 0022 by default"),
             value("stop-signal", "SIGNAL", "Signal that asks it to stop"),
+            value("stop-timeout", "SECONDS", "From that signal to SIGKILL, 10 by default").allow_hyphen_values(true),
         ],
     )
 }

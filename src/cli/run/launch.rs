@@ -3,25 +3,29 @@
 //! Owns nothing but that order; each line is one module's work. The surprise: the base user namespace is entered before the
 //! image is looked up, because the layers belong to subordinate ids.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use oci_spec::runtime::Spec;
 
 use super::PlanFormat;
+use super::detached::{self, Detached};
+use super::ground::{self, Ground, Layers, copied};
 use super::image::{self, Ensured, Place, Want};
 use crate::cli::foreign::Foreign;
 use crate::cli::{Globals, warn_fallback};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::rootfs, catalog::state};
 use crate::host::Host;
 use crate::host::emulation::Emulator;
-use crate::image::{Hold, Pin, Platform};
+use crate::image::Platform;
 use crate::plan::{self, Plan, RootSource};
 use crate::runtime::base::{self, Entered};
 use crate::runtime::container::{self, Container};
+use crate::runtime::fuse::{self, Fuse};
 use crate::runtime::parent::{self, Ended, Job};
+use crate::runtime::seccomp;
 use crate::runtime::storage::{self, Driver};
-use crate::runtime::{fuse, seccomp};
-use crate::spec::{self, Extras, Facts, Identity, Ids, ImageConfig, RunSpec, Source, UserNs};
+use crate::runtime::supervisor::Origin;
+use crate::spec::{self, Extras, Facts, Identity, Ids, ImageConfig, RunSpec, UserNs};
 use crate::state::{Record, Status};
 
 /// Everything that is known before anything is made.
@@ -41,51 +45,107 @@ pub(super) fn launch(globals: &Globals, run: &RunSpec, want: &Want, show: Option
     if let Some(format) = show {
         return print(&host, run, (place.as_ref(), want.platform()), format);
     }
-    let entered = base::enter(&host, &run.userns)?;
-    warn_fallback(entered.fallback.as_ref());
-    // Until the container has ended: rl rmi must not take its layers away.
-    let Ground { image, platform, layers, pin, image_id, hold: _hold } =
-        ground(&run.source, place.as_ref(), want.platform())?;
-    let foreign = Foreign::of(platform.as_ref(), &host)?;
-    if let (Some(place), Some(platform)) = (&place, &platform) {
-        place.warn(platform);
+    match run.detach {
+        false => foreground(globals, &host, run, (place.as_ref(), want.platform())),
+        true => {
+            let id = detached::run(globals, &host, run, (place.as_ref(), want.platform()))?;
+            println!("{id}");
+            Ok(0)
+        }
     }
-    let container = Container::create(&host.dirs, run.name.as_deref(), !run.remove)?;
-    if let Some(path) = &run.cidfile {
-        write_cidfile(path, &container.identity.id)?;
-    }
-    let shared = matches!(layers, Layers::Shared(_));
-    let Identity { id, name, .. } = &container.identity;
-    let mut record = Record::new(id, name, called(&run.source), &image, run);
-    record.image_id = image_id;
-    record.platform = platform.as_ref().map(Platform::to_string);
-    record.store = pin.as_ref().map(|pin| pin.store().to_owned()).filter(|store| *store != host.dirs.data);
-    record.driver = globals.storage_driver.map(|driver| driver.to_string());
-    let (entered, image) = (&entered, &image);
-    let mut launch =
-        Launch { host: &host, run, entered, image, container: &container, shared, pin, record, platform, foreign };
-    let made = launch.start(&layers.below(&container.data, run.remove), globals.storage_driver);
-    container.remove(!run.remove && made.is_ok())?;
-    made
 }
 
-/// A run whose container has its id and directories.
-struct Launch<'a> {
-    host: &'a Host,
-    run: &'a RunSpec,
-    entered: &'a Entered,
-    image: &'a ImageConfig,
-    container: &'a Container,
-    /// Only fuse-overlayfs understands its layers.
-    shared: bool,
-    /// Of its image.
-    pin: Option<Pin>,
-    /// All but its command.
-    record: Record,
-    /// What the image says of itself, or else the command line.
-    platform: Option<Platform>,
+/// `rl create`.
+pub(super) fn create(globals: &Globals, run: &RunSpec, want: &Want) -> Result<u8> {
+    let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
+    match image::ensure(globals, &host, &run.source, want)? {
+        Ensured::There(place) => {
+            println!("{}", detached::create(globals, &host, run, (place.as_ref(), want.platform()))?);
+            Ok(0)
+        }
+        Ensured::Ended(status) => Ok(status),
+    }
+}
+
+/// Where the image is, and the platform of the command line.
+pub(super) type From<'a> = (Option<&'a Place>, Option<&'a Platform>);
+
+fn foreground(globals: &Globals, host: &Host, run: &RunSpec, from: From<'_>) -> Result<u8> {
+    let entered = base::enter(host, &run.userns)?;
+    warn_fallback(entered.fallback.as_ref());
+    let mut made = Made::new(globals, host, run, from)?;
+    let ended = made.launch(host, &entered, Mode::Foreground);
+    made.container.remove(!run.remove && ended.is_ok())?;
+    ended
+}
+
+/// A container that has its id and its directories, in hand.
+pub(super) struct Made {
+    pub(super) container: Container,
+    /// All but its command, until it was started once.
+    pub(super) record: Record,
+    ground: Ground,
     /// What runs the programs of other architectures.
     foreign: Foreign,
+    /// Its record is not on the disk yet.
+    fresh: bool,
+    driver: Option<Driver>,
+}
+
+/// How it is started.
+#[derive(Clone, Copy)]
+pub(super) enum Mode<'a> {
+    /// This process stays with it, and its stdio is this process's.
+    Foreground,
+    /// This process becomes its supervisor.
+    Detached(&'a Detached<'a>),
+    /// Not now.
+    Never,
+}
+
+impl Made {
+    pub(super) fn new(globals: &Globals, host: &Host, run: &RunSpec, (place, platform): From<'_>) -> Result<Self> {
+        // Until the container has ended: rl rmi must not take its layers away.
+        let ground = ground::ground(&run.source, place, platform)?;
+        let foreign = Foreign::of(ground.platform.as_ref(), host)?;
+        if let (Some(place), Some(platform)) = (place, &ground.platform) {
+            place.warn(platform);
+        }
+        let named = !run.remove || run.detach;
+        let container = Container::create(&host.dirs, run.name.as_deref(), named)?;
+        if let Some(path) = &run.cidfile {
+            write_cidfile(path, &container.identity.id)?;
+        }
+        let Identity { id, name, .. } = &container.identity;
+        let mut record = Record::new(id, name, ground::called(&run.source), &ground.image, run);
+        record.image_id.clone_from(&ground.image_id);
+        record.platform = ground.platform.as_ref().map(Platform::to_string);
+        let store = ground.pin.as_ref().map(|pin| pin.store().to_owned());
+        record.store = store.filter(|store| *store != host.dirs.data);
+        record.driver = globals.storage_driver.map(|driver| driver.to_string());
+        Ok(Self { container, record, ground, foreign, fresh: true, driver: globals.storage_driver })
+    }
+
+    /// One that was made before.
+    pub(super) fn again(host: &Host, record: Record, container: Container) -> Result<Self> {
+        let ground = ground::again(&host.dirs, &record, &container.data)?;
+        let driver = record.driver.as_deref().map(str::parse).transpose()?;
+        let foreign = Foreign::of(ground.platform.as_ref(), host)?;
+        Ok(Self { container, record, ground, foreign, fresh: false, driver })
+    }
+
+    pub(super) fn launch(&mut self, host: &Host, entered: &Entered, mode: Mode<'_>) -> Result<u8> {
+        let root = self.ground.layers.below(&self.container.data, self.record.run.remove);
+        let driver = self.driver;
+        Launch { host, entered, made: self, mode }.start(&root, driver)
+    }
+}
+
+struct Launch<'a> {
+    host: &'a Host,
+    entered: &'a Entered,
+    made: &'a mut Made,
+    mode: Mode<'a>,
 }
 
 impl Launch<'_> {
@@ -107,10 +167,10 @@ impl Launch<'_> {
     }
 
     fn attempt(&mut self, root: &RootSource, driver: Driver) -> Result<u8> {
-        let Self { host, run, entered, container, shared, .. } = self;
-        let shared = *shared;
+        let Made { container, record, ground, .. } = &*self.made;
+        let shared = matches!(ground.layers, Layers::Shared(_));
         let plain = |ids: &Ids| !shared && !fuse::is_needed(ids);
-        let ids = resolve_ids(host, &run.userns, entered)?;
+        let ids = resolve_ids(self.host, &record.run.userns, self.entered)?;
         let mut mounted = None;
         let root = match (root, driver) {
             (RootSource::Directory(_), _) => root.clone(),
@@ -123,43 +183,62 @@ impl Launch<'_> {
                 mounted.insert(fuse::mount(root, &ids, shared, &container.identity.dir)?).root()
             }
         };
-        let mut ended = self.on(&root);
+        let mut ended = self.on(&root, mounted.as_ref());
         while let Err(error) = &ended
-            && self.foreign.learn(error, self.platform.as_ref(), self.host)?
+            && self.made.foreign.learn(error, self.made.ground.platform.as_ref(), self.host)?
         {
-            again(&root)?;
-            ended = self.on(&root);
+            if self.made.record.run.remove {
+                again(&root)?;
+            }
+            ended = self.on(&root, mounted.as_ref());
         }
         if let Some(mounted) = mounted {
             mounted.stop();
         }
-        let ended = ended?;
+        let Some(ended) = ended? else { return Ok(0) };
         if let Some(remark) = ended.remark {
             eprintln!("rl: {remark}");
         }
         Ok(ended.exit.status())
     }
 
-    fn on(&self, root: &RootSource) -> Result<Ended> {
-        let Self { host, run, entered, image, container, pin, record, foreign, .. } = self;
-        let emulators = &foreign.emulators;
+    /// None: it was not to be started.
+    fn on(&self, root: &RootSource, mounted: Option<&Fuse>) -> Result<Option<Ended>> {
+        let Self { host, entered, made, mode } = self;
+        let Made { container, record, ground, foreign, .. } = &**made;
+        let (run, image, emulators) = (&record.run, &ground.image, &foreign.emulators);
         let Compiled { plan, extras, .. } = compile(host, run, entered, image, root, &container.identity, emulators)?;
         let bounding = plan.bounding().unwrap_or_default();
         let filter = seccomp::program(&extras.seccomp, bounding, &host.dirs.data.join("seccomp"))?;
         let mut record = record.clone();
         record.command.clone_from(&plan.process.args);
+        let detached = match mode {
+            Mode::Foreground => None,
+            Mode::Detached(detached) => Some(*detached),
+            Mode::Never => return container.keep(&record, ground.pin.as_ref()).map(|()| None),
+        };
         let mut status = None;
         if !run.remove {
-            container.keep(&record, pin.as_ref())?;
-            status.insert(Status::starting()).write(&container.data)?;
+            if made.fresh {
+                container.keep(&record, ground.pin.as_ref())?;
+            }
+            let restarts = detached.map_or(0, |detached| detached.restarts);
+            status.insert(Status::starting(restarts)).write(&container.data)?;
         }
-        let of_one_run = Some(&record).filter(|_| run.remove);
-        let dirs = &host.dirs;
-        let ended = parent::run(&Job { plan: &plan, filter: filter.as_ref(), container, record: of_one_run, dirs })?;
+        if let (Some(pin), true, true) = (&ground.pin, run.remove, detached.is_some()) {
+            // What holds the layers now ends with this process's memory.
+            container.pin(pin)?;
+        }
+        let (of_one_run, dirs) = (Some(&record).filter(|_| run.remove), &host.dirs);
+        let job = Job { plan: &plan, filter: filter.as_ref(), container, record: of_one_run, dirs, stdio: None };
+        if let Some(detached) = detached {
+            return Err(detached.start(&job, &record, Origin::of(host, &entered.base), mounted));
+        }
+        let ended = parent::run(&job)?;
         if let Some(status) = status {
             status.ended(ended.exit.status()).write(&container.data)?;
         }
-        Ok(ended)
+        Ok(Some(ended))
     }
 }
 
@@ -169,26 +248,11 @@ fn again(root: &RootSource) -> Result<()> {
     [upper, work].into_iter().filter(|path| path.exists()).try_for_each(|path| crate::image::remove_tree(path))
 }
 
-/// The copy driver: never in silence, because it takes the image's time and space for each container.
-fn copied(layers: &[PathBuf], data: &Path) -> Result<PathBuf> {
-    eprintln!("rl: copying the image for this container (storage driver copy)");
-    let root = data.join("root");
-    let made = std::fs::create_dir_all(&root);
-    made.context(&rootfs::ROOTFS, || format!("make {}", root.display()))?;
-    crate::image::flatten(layers, &root)?;
-    Ok(root)
-}
-
 /// `--plan`: starts nothing and makes nothing.
-fn print(
-    host: &Host,
-    run: &RunSpec,
-    (place, platform): (Option<&Place>, Option<&Platform>),
-    format: PlanFormat,
-) -> Result<u8> {
+fn print(host: &Host, run: &RunSpec, (place, platform): From<'_>, format: PlanFormat) -> Result<u8> {
     let entered = base::foresee(host, &run.userns)?;
     warn_fallback(entered.fallback.as_ref());
-    let Ground { image, platform, layers, .. } = ground(&run.source, place, platform)?;
+    let Ground { image, platform, layers, .. } = ground::ground(&run.source, place, platform)?;
     let foreign = Foreign::of(platform.as_ref(), host)?;
     let id = container::new_id()?;
     let name = run.name.clone().unwrap_or_else(|| id[..12].to_owned());
@@ -239,71 +303,6 @@ fn facts(run: &RunSpec) -> Facts {
     let host_name = if run.share.uts { nix::unistd::gethostname().ok() } else { None };
     let host_name = host_name.and_then(|name| name.into_string().ok());
     Facts { unified_cgroup: unified, host_mqueue, host_name, resolv_conf }
-}
-
-/// What lies below the container's writable directory.
-enum Layers {
-    Image(Vec<PathBuf>),
-    /// Somebody else's, with owners in attributes.
-    Shared(Vec<PathBuf>),
-    Overlay(PathBuf),
-    Plain(PathBuf),
-}
-
-impl Layers {
-    /// `throwaway`: the writable directory goes with the container.
-    fn below(self, data: &Path, throwaway: bool) -> RootSource {
-        let overlay = |lower| RootSource::Overlay {
-            lower,
-            upper: data.join("upper"),
-            work: data.join("work"),
-            volatile: throwaway,
-        };
-        match self {
-            Self::Image(layers) | Self::Shared(layers) => overlay(layers),
-            Self::Overlay(path) => overlay(vec![path]),
-            Self::Plain(path) => RootSource::Directory(path),
-        }
-    }
-}
-
-/// What a container stands on.
-struct Ground {
-    image: ImageConfig,
-    /// What its programs were made for; a directory does not say.
-    platform: Option<Platform>,
-    layers: Layers,
-    pin: Option<Pin>,
-    image_id: Option<String>,
-    /// Keeps the layers from being deleted.
-    hold: Hold,
-}
-
-/// `platform`: what the command line says.
-fn ground(source: &Source, place: Option<&Place>, platform: Option<&Platform>) -> Result<Ground> {
-    let directory = |layers| {
-        let (image, platform, hold) = (ImageConfig::default(), platform.cloned(), Hold::default());
-        Ok(Ground { image, platform, layers, pin: None, image_id: None, hold })
-    };
-    match source {
-        Source::Image(name) => {
-            let place = place.ok_or_else(|| Error::new(&state::INTERNAL, format!("find the image {name}")))?;
-            let image = place.find()?;
-            let layers = if image.shared { Layers::Shared(image.layers) } else { Layers::Image(image.layers) };
-            let (pin, image_id, platform) = (Some(image.pin), Some(image.id), Some(image.platform));
-            Ok(Ground { image: image.config, platform, layers, pin, image_id, hold: image.hold })
-        }
-        Source::Directory { path, overlay: true } => directory(Layers::Overlay(path.clone())),
-        Source::Directory { path, overlay: false } => directory(Layers::Plain(path.clone())),
-    }
-}
-
-/// What `rl ps` shows as its image.
-fn called(source: &Source) -> String {
-    match source {
-        Source::Image(name) => name.clone(),
-        Source::Directory { path, .. } => path.display().to_string(),
-    }
 }
 
 /// O_EXCL: a container's id must never replace another's.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::ArgMatches;
 
-use super::{device, env, limits, security, volume, wrong};
+use super::{device, env, lifecycle, limits, security, volume, wrong};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::rootfs, catalog::state};
 use crate::spec::{RunSpec, Share, Source, UserNs, ids};
 use crate::state::names;
@@ -50,6 +50,11 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
         labels: env::labels(&all(matches, "label-file"), &all(matches, "label"))?,
         cidfile: one(matches, "cidfile").map(PathBuf::from),
         stop_signal: one(matches, "stop-signal").map(limits::signal).transpose()?,
+        stop_timeout: one(matches, "stop-timeout").map(lifecycle::stop_timeout).transpose()?,
+        detach: flag(matches, "detach"),
+        restart: lifecycle::restart(one(matches, "restart"), flag(matches, "rm"))?,
+        log: lifecycle::log(one(matches, "log-driver"), &all(matches, "log-opt"))?,
+        health: lifecycle::health(matches)?,
         sysctls: all(matches, "sysctl").iter().map(|word| limits::sysctl(word, share)).collect::<Result<_>>()?,
         shm_size: shm_size(matches, share)?,
         add_hosts: all(matches, "add-host").iter().map(|word| add_host(word)).collect::<Result<_>>()?,
@@ -60,7 +65,7 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
     })
 }
 
-fn one<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
+pub(super) fn one<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
     matches.get_one::<String>(name).map(String::as_str)
 }
 
@@ -68,7 +73,7 @@ fn all(matches: &ArgMatches, name: &str) -> Vec<String> {
     matches.get_many::<String>(name).into_iter().flatten().cloned().collect()
 }
 
-fn flag(matches: &ArgMatches, name: &str) -> bool {
+pub(super) fn flag(matches: &ArgMatches, name: &str) -> bool {
     matches.get_one::<bool>(name).copied().unwrap_or(false)
 }
 

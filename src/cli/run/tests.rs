@@ -89,15 +89,9 @@ fn no_image_says_what_to_type() {
 
 #[test]
 fn a_flag_that_does_not_exist_is_never_an_image() {
-    for (flags, named) in [
-        ("-d", "-d"),
-        ("-itd", "-d"),
-        ("-p 80:80", "-p"),
-        ("-p80:80", "-p"),
-        ("-m 1g", "-m"),
-        ("--restart=always", "--restart"),
-        ("--network-alias=x", "--network-alias"),
-    ] {
+    for (flags, named) in
+        [("-p 80:80", "-p"), ("-p80:80", "-p"), ("-m 1g", "-m"), ("--network-alias=x", "--network-alias")]
+    {
         let error = with(flags).expect_err(flags);
         assert!(error.summary().contains(&format!("'{named}'")), "{flags}: {error}");
     }

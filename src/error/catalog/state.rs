@@ -27,6 +27,10 @@ entries! {
     RUNNING = 806, exit 1, "the container runs",
         why "This needs a container that does not run.",
         fix "Stop it first: rl stop NAME";
+    /// Nothing was logged.
+    NO_LOG = 807, exit 1, "the container has no log",
+        why "Only the output of containers in the background is logged, and not with --log-driver none.",
+        fix "Run it in the background: rl run -d";
     /// Something that cannot happen.
     INTERNAL = 899, exit 125, "an internal error",
         why "rl reached a state that it should never reach.",

@@ -1,0 +1,203 @@
+//! `--filter` of the verbs that choose among containers.
+//!
+//! Pure. Docker's keys with docker's meaning: values of one key are alternatives, but for labels, and all keys must agree. The
+//! surprise: a name is matched anywhere in it, and an id from its beginning.
+
+use clap::{Arg, ArgAction, ArgMatches};
+
+use super::words;
+use crate::cli::run::lifecycle_duration;
+use crate::error::{Error, Result, catalog::command_line, catalog::state as codes};
+use crate::state::{Container, Phase, now};
+
+pub(super) fn argument() -> Arg {
+    Arg::new("filter").long("filter").value_name("KEY=VALUE").action(ArgAction::Append).help(
+        "id=, name=, label=NAME[=VALUE], status=, exited=, ancestor=IMAGE, before=, since=, until=, health=, restart-policy=",
+    )
+}
+
+/// All of one command line.
+#[derive(Debug, Default)]
+pub(super) struct Filters(Vec<(String, Vec<Test>)>);
+
+#[derive(Debug)]
+enum Test {
+    Id(String),
+    Name(String),
+    Label(String, Option<String>),
+    Status(String),
+    Exited(u8),
+    Image(String),
+    Before(u64),
+    Since(u64),
+    Health(String),
+    Policy(String),
+}
+
+impl Filters {
+    /// `all` are what `before` and `since` can mean.
+    pub(super) fn of(matches: &ArgMatches, all: &[Container]) -> Result<Self> {
+        let mut filters = Self::default();
+        for text in words(matches, "filter") {
+            filters.add(text, all)?;
+        }
+        Ok(filters)
+    }
+
+    /// Whether there is one of this key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|(have, _)| have == key)
+    }
+
+    fn add(&mut self, text: &str, all: &[Container]) -> Result<()> {
+        let bad = |why: &str| Error::new(&command_line::USAGE, format!("--filter {text:?}: {why}"));
+        let (key, value) = text.split_once('=').ok_or_else(|| bad("expected KEY=VALUE"))?;
+        let owned = value.to_owned();
+        let test = match key {
+            "id" => Test::Id(owned),
+            "name" => Test::Name(owned),
+            "label" => {
+                let (name, value) = value.split_once('=').map_or((value, None), |(name, value)| (name, Some(value)));
+                Test::Label(name.to_owned(), value.map(str::to_owned))
+            }
+            "status" => match value {
+                "created" | "running" | "exited" | "restarting" | "paused" | "dead" | "removing" => Test::Status(owned),
+                // podman's words.
+                "stopped" => Test::Status("exited".into()),
+                "configured" => Test::Status("created".into()),
+                _ => return Err(bad("one of created, running, paused, restarting, exited")),
+            },
+            "exited" => Test::Exited(value.parse().map_err(|_| bad("expected an exit status"))?),
+            "ancestor" => Test::Image(owned),
+            "before" => Test::Before(find(all, value)?),
+            "since" => Test::Since(find(all, value)?),
+            "until" => Test::Before(until(value).ok_or_else(|| bad("expected a time, or how long ago: 24h"))?),
+            "health" => Test::Health(owned),
+            "restart-policy" => Test::Policy(owned),
+            _ => {
+                return Err(bad(
+                    "the keys are id, name, label, status, exited, ancestor, before, since, until, health, restart-policy",
+                ));
+            }
+        };
+        match self.0.iter_mut().find(|(have, _)| have == key) {
+            Some((_, tests)) => tests.push(test),
+            None => self.0.push((key.to_owned(), vec![test])),
+        }
+        Ok(())
+    }
+
+    pub(super) fn pass(&self, container: &Container) -> bool {
+        self.0.iter().all(|(key, tests)| {
+            if key == "label" {
+                tests.iter().all(|test| test.pass(container))
+            } else {
+                tests.iter().any(|test| test.pass(container))
+            }
+        })
+    }
+}
+
+impl Test {
+    fn pass(&self, container: &Container) -> bool {
+        let record = &container.record;
+        match self {
+            Self::Id(digits) => record.id.starts_with(digits.as_str()),
+            Self::Name(part) => named(&record.name, part),
+            Self::Label(name, value) => {
+                record.labels().iter().any(|(have, is)| have == name && value.as_ref().is_none_or(|value| value == is))
+            }
+            Self::Status(word) => phase(container) == word,
+            Self::Exited(status) => {
+                let ended = container.phase() == Phase::Exited;
+                ended && container.status.as_ref().is_some_and(|last| last.settled().exit == *status)
+            }
+            Self::Image(image) => of_image(record, image),
+            Self::Before(limit) => record.created < *limit,
+            Self::Since(limit) => record.created > *limit,
+            Self::Health(word) => super::inspect::health(container) == word,
+            Self::Policy(word) => record.run.restart.to_string() == *word || record.run.restart.name() == word,
+        }
+    }
+}
+
+/// Docker matches with a pattern; what people write are parts, and `^` and `$` around them. Its names begin with a slash.
+fn named(name: &str, part: &str) -> bool {
+    let part = part.strip_prefix('/').unwrap_or(part);
+    let (start, part) =
+        part.strip_prefix('^').map_or((false, part), |rest| (true, rest.strip_prefix('/').unwrap_or(rest)));
+    let (end, part) = part.strip_suffix('$').map_or((false, part), |rest| (true, rest));
+    match (start, end) {
+        (true, true) => name == part,
+        (true, false) => name.starts_with(part),
+        (false, true) => name.ends_with(part),
+        (false, false) => name.contains(part),
+    }
+}
+
+fn of_image(record: &crate::state::Record, image: &str) -> bool {
+    let id = image.strip_prefix("sha256:").unwrap_or(image);
+    let by_id = id.len() >= 4 && record.image_id.as_ref().is_some_and(|have| have.starts_with(id));
+    let full = |text: &str| crate::image::Reference::parse(text).ok().map(|name| name.to_string());
+    by_id || record.image == image || full(image).is_some_and(|wanted| full(&record.image) == Some(wanted))
+}
+
+/// Docker's word for what it is doing.
+pub(super) fn phase(container: &Container) -> &'static str {
+    match container.phase() {
+        Phase::Created => "created",
+        Phase::Running => "running",
+        Phase::Restarting => "restarting",
+        Phase::Exited => "exited",
+    }
+}
+
+fn find(all: &[Container], text: &str) -> Result<u64> {
+    let found = all.iter().find(|container| container.record.name == text || container.record.id.starts_with(text));
+    found
+        .filter(|_| !text.is_empty())
+        .map(|container| container.record.created)
+        .ok_or_else(|| Error::new(&codes::NO_CONTAINER, format!("{text:?}")))
+}
+
+/// Nanoseconds since 1970, of how long ago, of seconds since 1970, or of a date.
+pub(super) fn until(text: &str) -> Option<u64> {
+    use time::OffsetDateTime;
+    use time::format_description::well_known::Rfc3339;
+    if let Some(ago) = lifecycle_duration(text) {
+        return Some(now().saturating_sub(ago.saturating_mul(1_000_000)));
+    }
+    if let Ok(seconds) = text.parse::<f64>() {
+        return (seconds >= 0.0).then_some((seconds * 1e9) as u64);
+    }
+    let whole = match text.len() {
+        10 => format!("{text}T00:00:00Z"),
+        19 => format!("{text}Z"),
+        _ => text.to_owned(),
+    };
+    let date = OffsetDateTime::parse(&whole, &Rfc3339).ok()?;
+    u64::try_from(date.unix_timestamp_nanos()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_matched_anywhere_or_as_it_is_anchored() {
+        for (part, is) in [("we", true), ("eb", true), ("^web$", true), ("^/web", true), ("^eb", false), ("x", false)] {
+            assert_eq!(named("web", part), is, "{part}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_a_date_seconds_or_ago() {
+        assert_eq!(until("1970-01-02"), Some(86_400_000_000_000));
+        assert_eq!(until("1970-01-01T00:00:01"), Some(1_000_000_000));
+        assert_eq!(until("1970-01-01T00:00:00.5Z"), Some(500_000_000));
+        assert_eq!(until("12.5"), Some(12_500_000_000));
+        let hour = now().saturating_sub(until("1h").expect("ago"));
+        assert!((3_599_000_000_000..3_700_000_000_000).contains(&hour), "{hour}");
+        assert_eq!(until("yesterday"), None);
+    }
+}

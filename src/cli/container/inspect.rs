@@ -1,0 +1,278 @@
+//! `rl inspect`: all that is known of a container, in docker's shape, so that templates made for docker work.
+//!
+//! The surprise: a name that no container has may be an image's; docker's inspect looks at both.
+
+use clap::{ArgMatches, Command};
+use serde_json::{Map, Value, json};
+
+use super::{flag, names, value, word, words};
+use crate::cli::format::{Format, Screen};
+use crate::cli::image::inspected;
+use crate::cli::run::detached;
+use crate::cli::{Globals, Verb};
+use crate::error::{Error, Result, catalog::command_line, catalog::image as image_codes, catalog::state as codes};
+use crate::host::Host;
+use crate::image::Store;
+use crate::runtime::supervisor::{LOG_FILE, health_of};
+use crate::spec::Volume;
+use crate::state::{Container, Containers, Phase, rfc3339};
+
+/// The verb.
+pub const VERB: Verb = Verb { name: "inspect", about: "All that is known of containers or images", command, run };
+
+/// What docker shows for a time that has not come.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+fn command() -> Command {
+    Command::new("rl inspect")
+        .about(VERB.about)
+        .arg(value("format", "FORMAT", "json, or a template of Go: '{{.State.Status}}'").short('f'))
+        .arg(value("type", "KIND", "container or image; either by default"))
+        .arg(flag("size", "What it has written, too").short('s'))
+        .arg(flag("latest", "The container that was made last").short('l'))
+        .arg(names(false))
+        .after_help("Examples:\n  rl inspect web\n  rl inspect -f '{{.State.ExitCode}} {{json .Config.Env}}' web")
+}
+
+fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
+    let format = Format::parse(Some(word(matches, "format").unwrap_or("json")), &[])?;
+    let kind = word(matches, "type").unwrap_or("");
+    if !matches!(kind, "" | "all" | "container" | "image") {
+        return Err(Error::new(&command_line::USAGE, format!("--type {kind:?}: expected container or image")));
+    }
+    let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
+    let containers = Containers::open(&host.dirs);
+    let store = Store::open(&host.dirs);
+    let mut wanted: Vec<String> = words(matches, "container").cloned().collect();
+    if matches.get_flag("latest") {
+        wanted.extend(super::list(&containers)?.pop().map(|container| container.record.id));
+    }
+    if wanted.is_empty() {
+        return Err(Error::new(&command_line::USAGE, "rl inspect needs a container or an image").fix("See: rl ps -a"));
+    }
+    let (mut rows, mut failed) = (Vec::new(), Vec::new());
+    for text in &wanted {
+        let found = match if kind == "image" { None } else { Some(containers.find(text)) } {
+            Some(Ok(container)) => {
+                let mut document = document(&container, &host);
+                if matches.get_flag("size") {
+                    document["SizeRw"] = super::remove::size_of(&host.dirs, &container.record.id).into();
+                }
+                Ok(document)
+            }
+            Some(Err(error)) if kind == "container" || *error.entry() != codes::NO_CONTAINER => Err(error),
+            none => store.details(text, None).and_then(|details| inspected(&details)).map_err(|error| match none {
+                Some(Err(nobody)) if *error.entry() == image_codes::IMAGE_NOT_FOUND => nobody,
+                _ => error,
+            }),
+        };
+        match found {
+            Ok(row) => rows.push(row),
+            Err(error) => failed.push(error),
+        }
+    }
+    if !rows.is_empty() || failed.is_empty() || word(matches, "format").is_none() {
+        format.print(&rows, &mut Screen::stdout())?;
+    }
+    failed.iter().for_each(super::complain);
+    Ok(u8::from(!failed.is_empty()))
+}
+
+/// `none`, `starting`, `healthy` or `unhealthy`.
+pub(super) fn health(container: &Container) -> &'static str {
+    if container.record.run.health.is_none() {
+        return "none";
+    }
+    match health_of(&container.run).status.as_str() {
+        "healthy" => "healthy",
+        "unhealthy" => "unhealthy",
+        _ => "starting",
+    }
+}
+
+fn document(container: &Container, host: &Host) -> Value {
+    let record = &container.record;
+    let run = &record.run;
+    let (path, args) =
+        record.command.split_first().map_or((String::new(), &[][..]), |(path, args)| (path.clone(), args));
+    let last = container.status.as_ref().map(|status| status.settled());
+    let file = |name: &str| container.run.join(name).display().to_string();
+    let log = if run.log.kept { container.data.join(LOG_FILE).display().to_string() } else { String::new() };
+    let image = record.image_id.as_ref().map_or_else(String::new, |id| format!("sha256:{id}"));
+    json!({
+        "Id": record.id,
+        "Created": rfc3339(record.created),
+        "Path": path,
+        "Args": args,
+        "State": state(container),
+        "Image": image,
+        "ImageName": record.image,
+        "ResolvConfPath": file("resolv.conf"),
+        "HostnamePath": file("hostname"),
+        "HostsPath": file("hosts"),
+        "LogPath": log,
+        "Name": format!("/{}", record.name),
+        "RestartCount": last.map_or(0, |last| last.restarts),
+        "Driver": record.driver.as_deref().unwrap_or("overlay"),
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": null,
+        "HostConfig": host_config(container),
+        "GraphDriver": {
+            "Name": record.driver.as_deref().unwrap_or("overlay"),
+            "Data": {
+                "UpperDir": container.data.join("upper").display().to_string(),
+                "WorkDir": container.data.join("work").display().to_string(),
+            },
+        },
+        "Mounts": mounts(container),
+        "Config": config(container),
+        "NetworkSettings": { "Ports": {}, "Networks": {} },
+        "Rl": { "DataDirectory": container.data.display().to_string(), "Root": host.dirs.data.display().to_string() },
+    })
+}
+
+fn state(container: &Container) -> Value {
+    let last = container.status.as_ref().map(|status| status.settled());
+    let running = container.running.as_ref();
+    let phase = container.phase();
+    let over = phase != Phase::Running;
+    let finished = last.as_ref().and_then(|last| last.finished).filter(|_| over);
+    let started = running.map(|running| running.started).or(last.as_ref().map(|last| last.started));
+    let mut state = json!({
+        "Status": super::filter::phase(container),
+        "Running": matches!(phase, Phase::Running | Phase::Restarting),
+        "Paused": false,
+        "Restarting": phase == Phase::Restarting,
+        "OOMKilled": last.as_ref().is_some_and(|last| last.oom) && over,
+        "Dead": false,
+        "Pid": running.map_or(0, |running| running.pid.as_raw()),
+        "ExitCode": last.as_ref().filter(|_| over).map_or(0, |last| last.exit),
+        "Error": last.as_ref().filter(|_| over).map_or("", |last| last.error.as_str()),
+        "StartedAt": started.map_or_else(|| NEVER.to_owned(), rfc3339),
+        "FinishedAt": finished.map_or_else(|| NEVER.to_owned(), rfc3339),
+    });
+    if container.record.run.health.is_some() {
+        let told = health_of(&container.run);
+        state["Health"] = json!({
+            "Status": health(container),
+            "FailingStreak": told.streak,
+            "Log": told.log.iter().map(|check| json!({
+                "Start": rfc3339(check.start), "End": rfc3339(check.end), "ExitCode": check.exit, "Output": check.output,
+            })).collect::<Vec<_>>(),
+        });
+    }
+    state
+}
+
+fn config(container: &Container) -> Value {
+    let record = &container.record;
+    let run = &record.run;
+    let mut env: Vec<String> = record.config.env.clone();
+    for (name, value) in &run.env {
+        env.retain(|pair| pair.split('=').next() != Some(name));
+        env.push(format!("{name}={value}"));
+    }
+    let labels: Map<String, Value> = record.labels().into_iter().map(|(name, value)| (name, value.into())).collect();
+    let entrypoint = run.entrypoint.as_ref().unwrap_or(&record.config.entrypoint);
+    let command = if run.command.is_empty() && run.entrypoint.is_none() { &record.config.cmd } else { &run.command };
+    let attached = !run.detach;
+    let mut config = json!({
+        "Hostname": run.hostname.clone().unwrap_or_else(|| container.short().to_owned()),
+        "Domainname": "",
+        "User": run.user.clone().unwrap_or_else(|| record.config.user.clone()),
+        "AttachStdin": attached && run.interactive,
+        "AttachStdout": attached,
+        "AttachStderr": attached,
+        "Tty": run.tty,
+        "OpenStdin": run.interactive,
+        "StdinOnce": attached && run.interactive,
+        "Env": env,
+        "Cmd": if command.is_empty() { Value::Null } else { json!(command) },
+        "Image": record.image,
+        "Volumes": null,
+        "WorkingDir": run.workdir.clone().unwrap_or_else(|| record.config.working_dir.clone()),
+        "Entrypoint": if entrypoint.is_empty() { Value::Null } else { json!(entrypoint) },
+        "OnBuild": null,
+        "Labels": labels,
+        "StopSignal": signal_name(detached::stop_signal(record)),
+        "StopTimeout": run.stop_timeout,
+    });
+    if let Some(health) = &run.health {
+        const NANO: u64 = 1_000_000;
+        let mut test = vec!["CMD".to_owned()];
+        match health.command.as_slice() {
+            [shell, c, line] if shell == "/bin/sh" && c == "-c" => test = vec!["CMD-SHELL".into(), line.clone()],
+            words => test.extend(words.iter().cloned()),
+        }
+        config["Healthcheck"] = json!({
+            "Test": test,
+            "Interval": health.interval * NANO,
+            "Timeout": health.timeout * NANO,
+            "Retries": health.retries,
+            "StartPeriod": health.start_period * NANO,
+        });
+    }
+    config
+}
+
+fn signal_name(number: i32) -> String {
+    nix::sys::signal::Signal::try_from(number).map_or_else(|_| number.to_string(), |signal| signal.as_str().to_owned())
+}
+
+fn host_config(container: &Container) -> Value {
+    let run = &container.record.run;
+    let host = |shared: bool| if shared { "host" } else { "private" };
+    let mut log = Map::new();
+    if let Some(size) = run.log.max_size {
+        log.insert("max-size".into(), size.to_string().into());
+        log.insert("max-file".into(), run.log.max_files.to_string().into());
+    }
+    json!({
+        "Binds": mounts(container).iter().map(bind).collect::<Vec<_>>(),
+        "ContainerIDFile": run.cidfile.as_ref().map_or_else(String::new, |path| path.display().to_string()),
+        "LogConfig": { "Type": run.log.driver(), "Config": log },
+        "RestartPolicy": { "Name": run.restart.name(), "MaximumRetryCount": run.restart.most() },
+        "AutoRemove": run.remove,
+        "CapAdd": run.cap_add,
+        "CapDrop": run.cap_drop,
+        "Dns": run.dns,
+        "ExtraHosts": run.add_hosts.iter().map(|(name, ip)| format!("{name}:{ip}")).collect::<Vec<_>>(),
+        "GroupAdd": run.group_add,
+        "IpcMode": host(run.share.ipc),
+        "PidMode": if run.share.pid { "host" } else { "" },
+        "UTSMode": if run.share.uts { "host" } else { "" },
+        "CgroupnsMode": host(run.share.cgroup),
+        "Privileged": run.privileged,
+        "ReadonlyRootfs": run.read_only,
+        "Init": run.init,
+        "ShmSize": run.shm_size,
+        "Ulimits": run.ulimits.iter().map(|limit| json!({ "Name": limit.name, "Soft": limit.soft, "Hard": limit.hard })).collect::<Vec<_>>(),
+    })
+}
+
+fn bind(mount: &Value) -> String {
+    let text = |key: &str| mount[key].as_str().unwrap_or_default().to_owned();
+    let mode = if mount["RW"] == json!(true) { "rw" } else { "ro" };
+    format!("{}:{}:{mode}", text("Source"), text("Destination"))
+}
+
+fn mounts(container: &Container) -> Vec<Value> {
+    let run = &container.record.run;
+    let mut all = Vec::new();
+    for volume in &run.volumes {
+        if let Volume::Bind { source, target, options } = volume {
+            all.push(json!({
+                "Type": "bind",
+                "Source": source.display().to_string(),
+                "Destination": target.display().to_string(),
+                "Mode": "",
+                "RW": !options.read_only,
+                "Propagation": options.propagation,
+            }));
+        }
+    }
+    all
+}

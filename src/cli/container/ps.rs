@@ -1,0 +1,170 @@
+//! `rl ps`.
+//!
+//! Owns docker's columns of a container. The surprise: nothing here is remembered; each line is what the container's process and its
+//! files say at this moment.
+
+use std::cmp::Reverse;
+
+use clap::{ArgMatches, Command};
+use serde_json::{Map, Value, json};
+
+use super::filter::{self, Filters};
+use super::{flag, value, word};
+use crate::cli::format::{self, Format, Screen};
+use crate::cli::{Globals, Verb};
+use crate::error::{Error, Result, catalog::command_line};
+use crate::host::Host;
+use crate::state::{Container, Containers, Phase, now};
+
+/// The verb.
+pub const VERB: Verb = Verb { name: "ps", about: "List containers", command, run };
+
+/// Of a command in a table.
+const WIDTH: usize = 20;
+const SECOND: u64 = 1_000_000_000;
+
+fn command() -> Command {
+    Command::new("rl ps")
+        .about(VERB.about)
+        .arg(flag("all", "Those that do not run, too").short('a'))
+        .arg(flag("quiet", "Only ids").short('q'))
+        .arg(flag("no-trunc", "Whole ids and commands"))
+        .arg(flag("latest", "The one that was made last, whatever it does").short('l'))
+        .arg(value("last", "N", "The N that were made last").short('n').allow_hyphen_values(true))
+        .arg(flag("size", "What they have written").short('s'))
+        .arg(filter::argument().short('f'))
+        .arg(value("format", "FORMAT", "json, table, 'table TEMPLATE' or a template of Go: '{{.ID}} {{.Status}}'"))
+        .after_help(
+            "Fields: .ID .Names .Image .ImageID .Command .CreatedAt .RunningFor .Ports .State .Status .Size .Labels .Mounts .Networks \
+             .LocalVolumes .Pid .ExitCode .Restarts\n\nExamples:\n  rl ps -a --filter status=exited\n  rl rm $(rl ps -aq)",
+        )
+}
+
+fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
+    let asked = word(matches, "format");
+    let size = matches.get_flag("size");
+    let format = if matches.get_flag("quiet") && Format::is_table(asked) {
+        Format::parse(Some("{{.ID}}"), &[])?
+    } else {
+        Format::parse(asked, &columns(size))?
+    };
+    let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
+    let mut all = super::list(&Containers::open(&host.dirs))?;
+    let filters = Filters::of(matches, &all)?;
+    let last = last(matches)?;
+    let everything = matches.get_flag("all") || last.is_some() || filters.has("status") || filters.has("exited");
+    all.retain(|container| (everything || container.is_active()) && filters.pass(container));
+    all.sort_by_key(|container| Reverse(container.record.created));
+    all.truncate(last.unwrap_or(usize::MAX));
+    let whole = matches.get_flag("no-trunc");
+    let needs_size = size || asked.is_some_and(|text| text.contains(".Size"));
+    let time = now();
+    let rows: Vec<Value> = all
+        .iter()
+        .map(|container| {
+            let mut row = row(container, whole, time);
+            if needs_size {
+                let bytes = super::remove::size_of(&host.dirs, &container.record.id);
+                row["Size"] = format::human_size(bytes).into();
+            }
+            row
+        })
+        .collect();
+    format.print(&rows, &mut Screen::stdout())?;
+    Ok(0)
+}
+
+fn last(matches: &ArgMatches) -> Result<Option<usize>> {
+    let Some(word) = word(matches, "last") else { return Ok(matches.get_flag("latest").then_some(1)) };
+    let number: i64 =
+        word.parse().map_err(|_| Error::new(&command_line::USAGE, format!("--last {word:?}: expected a number")))?;
+    Ok(usize::try_from(number).ok().filter(|number| *number > 0))
+}
+
+fn columns(size: bool) -> Vec<(&'static str, &'static str)> {
+    let mut columns = vec![
+        ("CONTAINER ID", "{{.ID}}"),
+        ("IMAGE", "{{.Image}}"),
+        ("COMMAND", "{{.Command}}"),
+        ("CREATED", "{{.RunningFor}}"),
+        ("STATUS", "{{.Status}}"),
+        ("PORTS", "{{.Ports}}"),
+        ("NAMES", "{{.Names}}"),
+    ];
+    if size {
+        columns.push(("SIZE", "{{.Size}}"));
+    }
+    columns
+}
+
+fn row(container: &Container, whole: bool, time: u64) -> Value {
+    let record = &container.record;
+    let labels: Map<String, Value> = record.labels().into_iter().map(|(name, value)| (name, value.into())).collect();
+    let last = container.status.as_ref().map(|status| status.settled());
+    json!({
+        "ID": if whole { &record.id } else { container.short() },
+        "Names": record.name,
+        "Image": record.image,
+        "ImageID": record.image_id,
+        "Command": quoted(&record.command.join(" "), whole),
+        "CreatedAt": format::date(record.created / SECOND),
+        "RunningFor": format::ago(record.created / SECOND, time / SECOND),
+        "Ports": "",
+        "State": filter::phase(container),
+        "Status": status(container, time),
+        "Size": "0B",
+        "Labels": labels,
+        "Mounts": "",
+        "Networks": "",
+        "LocalVolumes": "0",
+        "Pid": container.running.as_ref().map_or(0, |running| running.pid.as_raw()),
+        "ExitCode": last.as_ref().map_or(0, |last| last.exit),
+        "Restarts": last.as_ref().map_or(0, |last| last.restarts),
+    })
+}
+
+/// As docker shows it: cut, then in quotes.
+fn quoted(command: &str, whole: bool) -> String {
+    let cut: String = if whole || command.chars().count() <= WIDTH {
+        command.to_owned()
+    } else {
+        command.chars().take(WIDTH - 1).chain(['…']).collect()
+    };
+    format!("\"{}\"", cut.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// `Up 5 minutes (healthy)`, `Exited (0) 2 hours ago`, `Created`.
+fn status(container: &Container, time: u64) -> String {
+    let ago = |then: u64| format::human_duration(time.saturating_sub(then) / SECOND);
+    let last = container.status.as_ref().map(|status| status.settled());
+    match (container.phase(), last) {
+        (Phase::Running, last) => {
+            let health = match super::inspect::health(container) {
+                "none" => String::new(),
+                "starting" => " (health: starting)".into(),
+                word => format!(" ({word})"),
+            };
+            let running = container.running.as_ref().map(|running| running.started);
+            format!("Up {}{health}", ago(running.or(last.map(|last| last.started)).unwrap_or(time)))
+        }
+        (Phase::Created, _) | (_, None) => "Created".into(),
+        (phase, Some(last)) => {
+            let word = if phase == Phase::Restarting { "Restarting" } else { "Exited" };
+            // Nobody has seen the end of one whose supervisor was killed; it was after its start.
+            format!("{word} ({}) {} ago", last.exit, ago(last.finished.unwrap_or(last.started)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_cut_and_then_quoted() {
+        assert_eq!(quoted("sh", false), "\"sh\"");
+        assert_eq!(quoted("sh -c 'echo hello world'", false), "\"sh -c 'echo hello w…\"");
+        assert_eq!(quoted("say \"x\\\"", false), "\"say \\\"x\\\\\\\"\"");
+        assert_eq!(quoted(&"x".repeat(30), true).len(), 32);
+    }
+}

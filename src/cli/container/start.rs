@@ -1,0 +1,102 @@
+//! `rl start` and `rl restart`.
+//!
+//! Each container gets a supervisor of its own. The surprise: `rl start` of a container that runs is no error and does nothing, as in
+//! docker, so that scripts may say it twice.
+
+use std::time::Duration;
+
+use clap::{Arg, ArgMatches, Command};
+
+use super::{attach, end, flag, names, value, word, words};
+use crate::cli::run::detached;
+use crate::cli::{Globals, Verb};
+use crate::error::{Error, Result, catalog::command_line, catalog::state};
+use crate::host::Host;
+use crate::state::Containers;
+
+/// `rl start`.
+pub const START: Verb = Verb { name: "start", about: "Start containers", command: start_command, run: start };
+/// `rl restart`.
+pub const RESTART: Verb =
+    Verb { name: "restart", about: "Stop containers and start them again", command: restart_command, run: restart };
+
+fn start_command() -> Command {
+    Command::new("rl start")
+        .about(START.about)
+        .arg(flag("attach", "Stay at its output until it ends, and end with its status").short('a'))
+        .arg(flag("interactive", "And type into it").short('i'))
+        .arg(value("detach-keys", "KEYS", "What is typed to leave it, ctrl-p,ctrl-q by default"))
+        .arg(flag("all", "All containers"))
+        .arg(super::filter::argument())
+        .arg(names(false))
+}
+
+fn start(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
+    let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
+    let containers = Containers::open(&host.dirs);
+    let wanted = chosen(&containers, matches)?;
+    let attached = matches.get_flag("attach") || matches.get_flag("interactive");
+    if !attached {
+        return Ok(super::each(&wanted, |text| start_one(&host, &containers, text).map(|()| Some(text.to_owned()))));
+    }
+    let [text] = wanted.as_slice() else {
+        return Err(Error::new(&command_line::USAGE, "rl start -a: one container at a time"));
+    };
+    let container = containers.find(text)?;
+    let keys = attach::Keys::parse(word(matches, "detach-keys"))?;
+    let with_input = matches.get_flag("interactive");
+    if container.running.is_some() {
+        return attach::attach(&containers, &container, with_input, &keys, true);
+    }
+    let (ours, theirs) = attach::pair()?;
+    detached::start(&host, &container.record.id, Some(&theirs))?;
+    drop(theirs);
+    attach::relay(ours, &containers, &container, with_input, &keys, true)
+}
+
+fn start_one(host: &Host, containers: &Containers, text: &str) -> Result<()> {
+    let container = containers.find(text)?;
+    match detached::start(host, &container.record.id, None) {
+        Err(error) if *error.entry() == state::RUNNING => Ok(()),
+        done => done,
+    }
+}
+
+/// Named ones; with `--all` or `--filter` all that agree with these.
+fn chosen(containers: &Containers, matches: &ArgMatches) -> Result<Vec<String>> {
+    let mut wanted: Vec<String> = words(matches, "container").cloned().collect();
+    if matches.get_flag("all") || matches.contains_id("filter") {
+        let all = super::list(containers)?;
+        let filters = super::filter::Filters::of(matches, &all)?;
+        wanted.extend(
+            all.iter().filter(|container| filters.pass(container)).map(|container| container.record.id.clone()),
+        );
+    } else if wanted.is_empty() {
+        return Err(Error::new(&command_line::USAGE, "rl start needs a container").fix("See: rl ps -a"));
+    }
+    Ok(wanted)
+}
+
+fn restart_command() -> Command {
+    Command::new("rl restart")
+        .about(RESTART.about)
+        .arg(end::timeout())
+        .arg(Arg::new("signal").long("signal").short('s').value_name("SIGNAL").help("Instead of its own stop signal"))
+        .arg(names(true))
+}
+
+fn restart(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
+    let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
+    let containers = Containers::open(&host.dirs);
+    let timeout = end::seconds(matches)?;
+    let signal = word(matches, "signal").map(crate::cli::run::signal).transpose()?;
+    Ok(super::each(words(matches, "container"), |text| {
+        let container = containers.find(text)?;
+        let own = container.record.run.stop_timeout.unwrap_or(10);
+        let timeout = timeout.unwrap_or(Some(Duration::from_secs(u64::from(own))));
+        end::stop(&containers, &container, signal, timeout)?;
+        start_one(&host, &containers, &container.record.id)?;
+        super::tell(&containers, &container, "restart", &[]);
+        Ok(Some(text.to_owned()))
+    }))
+}

@@ -1,0 +1,186 @@
+//! `--restart`, `--log-*`, `--health-*`, `--stop-timeout`: what is asked of a container's life.
+
+use clap::ArgMatches;
+
+use super::resolve::{flag, one};
+use super::{limits, wrong};
+use crate::error::{Error, Result, catalog::command_line};
+use crate::spec::lifecycle::{Health, Log, OnUnhealthy, Restart};
+
+pub(super) fn stop_timeout(word: &str) -> Result<u32> {
+    match word {
+        // Docker's and podman's word for as long as it takes.
+        "-1" => Ok(u32::MAX),
+        _ => word.parse().map_err(|_| wrong("stop-timeout", word, "seconds")),
+    }
+}
+
+pub(super) fn restart(word: Option<&str>, remove: bool) -> Result<Restart> {
+    let policy: Restart = match word {
+        None => Restart::No,
+        Some(word) => word.parse().map_err(|right| wrong("restart", word, right))?,
+    };
+    if remove && policy != Restart::No {
+        return Err(Error::new(
+            &command_line::CONFLICT,
+            "--rm and --restart: a container that is thrown away can't be started again",
+        ));
+    }
+    Ok(policy)
+}
+
+pub(super) fn log(driver: Option<&str>, options: &[String]) -> Result<Log> {
+    let kept = match driver {
+        None | Some("json-file") => true,
+        Some("none") => false,
+        Some(other) => return Err(wrong("log-driver", other, "json-file or none")),
+    };
+    let mut log = Log { kept, ..Log::default() };
+    for option in options {
+        let (key, value) = option.split_once('=').ok_or_else(|| wrong("log-opt", option, "KEY=VALUE"))?;
+        match key {
+            "max-size" if value == "-1" => log.max_size = None,
+            "max-size" => log.max_size = Some(limits::size("log-opt", value)?),
+            "max-file" => {
+                let most = value.parse().ok().filter(|most| (1..=1000).contains(most));
+                log.max_files = most.ok_or_else(|| wrong("log-opt", option, "a number of files, 1 to 1000"))?;
+            }
+            _ => return Err(wrong("log-opt", option, "max-size=SIZE or max-file=N")),
+        }
+    }
+    Ok(log)
+}
+
+pub(super) fn health(matches: &ArgMatches) -> Result<Option<Health>> {
+    const NAMES: [&str; 6] = [
+        "health-interval",
+        "health-timeout",
+        "health-retries",
+        "health-start-period",
+        "health-on-failure",
+        "health-cmd",
+    ];
+    if flag(matches, "no-healthcheck") {
+        return match NAMES.iter().find(|name| one(matches, name).is_some()) {
+            Some(name) => {
+                Err(Error::new(&command_line::CONFLICT, format!("--no-healthcheck and --{name} contradict each other")))
+            }
+            None => Ok(None),
+        };
+    }
+    let Some(command) = one(matches, "health-cmd").filter(|command| !command.is_empty() && *command != "none") else {
+        return match NAMES.iter().find(|name| one(matches, name).is_some_and(|word| !word.is_empty() && word != "none"))
+        {
+            Some(name) => Err(Error::new(&command_line::USAGE, format!("--{name} without --health-cmd"))),
+            None => Ok(None),
+        };
+    };
+    let duration = |name: &str, default: u64| one(matches, name).map_or(Ok(default), |word| milliseconds(name, word));
+    let retries = one(matches, "health-retries").map_or(Ok(3), |word| {
+        word.parse().ok().filter(|count| *count > 0).ok_or_else(|| wrong("health-retries", word, "a number above 0"))
+    })?;
+    let on_failure = match one(matches, "health-on-failure") {
+        None | Some("none") => OnUnhealthy::None,
+        Some("kill") => OnUnhealthy::Kill,
+        Some("stop") => OnUnhealthy::Stop,
+        Some(other) => return Err(wrong("health-on-failure", other, "none, kill or stop")),
+    };
+    Ok(Some(Health {
+        command: words(command)?,
+        interval: duration("health-interval", 30_000)?,
+        timeout: duration("health-timeout", 30_000)?,
+        retries,
+        start_period: duration("health-start-period", 0)?,
+        on_failure,
+    }))
+}
+
+/// A line for the container's shell, or podman's JSON array of words.
+fn words(command: &str) -> Result<Vec<String>> {
+    if !command.starts_with('[') {
+        return Ok(["/bin/sh", "-c", command].map(str::to_owned).into());
+    }
+    let words: Vec<String> = serde_json::from_str(command)
+        .map_err(|error| Error::new(&command_line::USAGE, format!("--health-cmd {command:?}")).because(error))?;
+    match words.split_first() {
+        Some((kind, rest)) if kind == "CMD" => Ok(rest.to_vec()),
+        Some((kind, rest)) if kind == "CMD-SHELL" => Ok(["/bin/sh".into(), "-c".into(), rest.join(" ")].into()),
+        _ => Ok(words),
+    }
+}
+
+/// Go's durations: `1m30s`, `500ms`, `2h`.
+fn milliseconds(flag: &str, word: &str) -> Result<u64> {
+    let bad = || wrong(flag, word, "a time, for example 30s, 500ms or 1m30s");
+    duration(word).ok_or_else(bad)
+}
+
+pub(in crate::cli) fn duration(word: &str) -> Option<u64> {
+    if word == "0" {
+        return Some(0);
+    }
+    let (mut rest, mut total) = (word, 0_f64);
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..end].parse().ok()?;
+        rest = &rest[end..];
+        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        let unit = match &rest[..end] {
+            "ns" => 1e-6,
+            "us" | "µs" => 1e-3,
+            "ms" => 1.0,
+            "s" => 1e3,
+            "m" => 60e3,
+            "h" => 3600e3,
+            _ => return None,
+        };
+        total += number * unit;
+        rest = &rest[end..];
+    }
+    (!word.is_empty() && total.is_finite() && total < 1e15).then_some(total as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_in_go() {
+        for (word, time) in
+            [("30s", 30_000), ("500ms", 500), ("1m30s", 90_000), ("1.5h", 5_400_000), ("0", 0), ("0s", 0)]
+        {
+            assert_eq!(duration(word), Some(time), "{word}");
+        }
+        for word in ["", "30", "s", "1x", "-1s", "1s2"] {
+            assert_eq!(duration(word), None, "{word}");
+        }
+    }
+
+    #[test]
+    fn a_restart_policy_has_docker_s_words() {
+        for (word, policy) in [
+            ("no", Restart::No),
+            ("on-failure", Restart::OnFailure(0)),
+            ("on-failure:3", Restart::OnFailure(3)),
+            ("always", Restart::Always),
+            ("unless-stopped", Restart::UnlessStopped),
+        ] {
+            assert_eq!(restart(Some(word), false).expect(word), policy);
+            assert_eq!(policy.to_string(), word);
+        }
+        for word in ["never", "always:3", "on-failure:x", "on-failure:-1"] {
+            assert!(restart(Some(word), false).is_err(), "{word}");
+        }
+        assert!(restart(Some("always"), true).is_err());
+    }
+
+    #[test]
+    fn a_log_has_sizes_and_numbers() {
+        let options = ["max-size=10m".to_owned(), "max-file=3".to_owned()];
+        assert_eq!(log(None, &options).expect("log"), Log { kept: true, max_size: Some(10 << 20), max_files: 3 });
+        for bad in ["max-size=x", "max-file=0", "tag=x", "x"] {
+            assert!(log(None, &[bad.to_owned()]).is_err(), "{bad}");
+        }
+        assert!(log(Some("journald"), &[]).is_err());
+    }
+}

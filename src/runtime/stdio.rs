@@ -1,0 +1,31 @@
+//! stdin, stdout and stderr of a container in the background.
+//!
+//! Owns the pipes' ends that the command gets. The surprise: they take the places of the parent's own right after the clone, before
+//! any step, so that nothing of a step can go to where the parent writes.
+
+use std::os::fd::OwnedFd;
+
+use crate::error::{Context, Result, catalog::process as codes};
+
+/// The container's ends of three pipes.
+#[derive(Debug)]
+pub struct Stdio {
+    /// Of `-i`.
+    pub stdin: Option<OwnedFd>,
+    /// Where it writes.
+    pub stdout: OwnedFd,
+    /// Where it complains.
+    pub stderr: OwnedFd,
+}
+
+impl Stdio {
+    /// In the container's first process: these are 0, 1 and 2 from now on.
+    pub(super) fn take_place(&self) -> Result<()> {
+        let doing = || "set up stdin, stdout and stderr".to_owned();
+        if let Some(stdin) = &self.stdin {
+            nix::unistd::dup2_stdin(stdin).context(&codes::SETUP, doing)?;
+        }
+        nix::unistd::dup2_stdout(&self.stdout).context(&codes::SETUP, doing)?;
+        nix::unistd::dup2_stderr(&self.stderr).context(&codes::SETUP, doing)
+    }
+}

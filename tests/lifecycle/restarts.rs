@@ -1,0 +1,63 @@
+//! Restart policies and health.
+
+mod everywhere {
+    use crate::support::Rl;
+    use crate::{Clean, background, eventually, inspect};
+
+    #[test]
+    fn on_failure_starts_again_so_often_and_no_more() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        background(&rl, &["--name", "c", "--restart", "on-failure:3", "busybox", "sh", "-c", "echo run; exit 4"]);
+        eventually("it has given up", || inspect(&rl, "c", "{{.State.Status}} {{.RestartCount}}") == "exited 3");
+        assert_eq!(rl.run(&["logs", "c"]).success().stdout, "run\n".repeat(4));
+        assert_eq!(inspect(&rl, "c", "{{.State.ExitCode}}"), "4");
+        background(&rl, &["--name", "good", "--restart", "on-failure", "busybox", "true"]);
+        eventually("it has ended", || inspect(&rl, "good", "{{.State.Status}}") == "exited");
+        assert_eq!(inspect(&rl, "good", "{{.RestartCount}}"), "0");
+    }
+
+    #[test]
+    fn always_goes_on_until_somebody_stops_it() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        background(&rl, &["--name", "c", "--restart", "always", "busybox", "sh", "-c", "echo run"]);
+        eventually("it has run three times", || rl.run(&["logs", "c"]).stdout.lines().count() >= 3);
+        rl.run(&["stop", "c"]).success();
+        assert_eq!(inspect(&rl, "c", "{{.State.Status}}"), "exited");
+        let runs = rl.run(&["logs", "c"]).success().stdout;
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        assert_eq!(rl.run(&["logs", "c"]).success().stdout, runs, "it has not run again");
+    }
+
+    #[test]
+    fn while_it_waits_it_is_restarting_and_can_be_stopped_at_once() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        background(&rl, &["--name", "c", "--restart", "always", "busybox", "false"]);
+        eventually("it waits", || inspect(&rl, "c", "{{.State.Status}} {{.RestartCount}}") == "restarting 5");
+        assert!(rl.run(&["ps"]).success().stdout.contains("Restarting (1)"));
+        rl.run(&["rm", "-f", "c"]).success();
+        assert_eq!(rl.run(&["ps", "-aq"]).success().stdout, "");
+    }
+
+    #[test]
+    fn a_container_is_started_again_with_the_same_user_namespace_and_signals() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        let script = "cat /proc/self/uid_map | tr -s ' ' | head -1; grep SigBlk /proc/self/status; exit 1";
+        background(&rl, &["--name", "c", "--restart", "on-failure:1", "busybox", "sh", "-c", script]);
+        eventually("it has run twice", || inspect(&rl, "c", "{{.State.Status}} {{.RestartCount}}") == "exited 1");
+        let out = rl.run(&["logs", "c"]).success().stdout;
+        let lines: Vec<_> = out.lines().collect();
+        assert_eq!(lines.len(), 4, "{out}");
+        assert_eq!((lines[0], lines[1]), (lines[2], lines[3]), "{out}");
+        assert!(lines[1].ends_with("0000000000000000"), "{out}");
+    }
+
+    #[test]
+    fn rm_and_restart_contradict_each_other() {
+        let rl = Rl::new();
+        rl.run(&["run", "-d", "--rm", "--restart", "always", "busybox", "true"]).fails_with(125);
+    }
+}

@@ -1,0 +1,128 @@
+//! What `ps`, `inspect`, `events` and `wait` show.
+
+mod everywhere {
+    use crate::support::Rl;
+    use crate::{Clean, background, inspect};
+
+    #[test]
+    fn ps_has_dockers_columns_filters_and_flags() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        rl.run(&["create", "--name", "made", "--label", "k=v", "busybox", "true"]).success();
+        background(&rl, &["--name", "up", "busybox", "sleep", "1000"]);
+        background(&rl, &["--name", "down", "busybox", "sh", "-c", "exit 3"]);
+        rl.run(&["wait", "down"]).success();
+        let out = rl.run(&["ps", "-a"]).success().stdout;
+        let header: Vec<_> =
+            out.lines().next().expect("a header").split("  ").map(str::trim).filter(|word| !word.is_empty()).collect();
+        assert_eq!(header, ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]);
+        assert!(out.contains("\"sleep 1000\"") && out.contains("Exited (3)") && out.contains("Created"), "{out}");
+        for (flags, names) in [
+            (&["ps"][..], "up\n"),
+            (&["ps", "-a"], "down\nup\nmade\n"),
+            (&["ps", "-l"], "down\n"),
+            (&["ps", "-n", "2"], "down\nup\n"),
+            (&["ps", "-a", "--filter", "status=created"], "made\n"),
+            (&["ps", "--filter", "status=exited"], "down\n"),
+            (&["ps", "--filter", "exited=3"], "down\n"),
+            (&["ps", "-a", "--filter", "exited=0"], ""),
+            (&["ps", "-a", "--filter", "label=k=v"], "made\n"),
+            (&["ps", "-a", "--filter", "name=^up$"], "up\n"),
+            (&["ps", "-a", "--filter", "ancestor=busybox", "--filter", "since=made"], "down\nup\n"),
+            (&["ps", "-a", "--filter", "before=up"], "made\n"),
+        ] {
+            let out = rl.run(&[flags, &["--format", "{{.Names}}"]].concat()).success();
+            assert_eq!(out.stdout, names, "{flags:?}");
+        }
+        rl.run(&["ps", "--filter", "colour=red"]).fails_with(125);
+    }
+
+    #[test]
+    fn inspect_has_the_fields_that_templates_for_docker_use() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        let flags = [
+            "-e",
+            "A=1",
+            "-w",
+            "/tmp",
+            "-l",
+            "x=y",
+            "--hostname",
+            "host",
+            "--stop-signal",
+            "INT",
+            "--restart",
+            "on-failure:2",
+        ];
+        background(&rl, &[&["--name", "c"][..], &flags, &["busybox", "sleep", "1000"]].concat());
+        for (template, shown) in [
+            ("{{.Name}}", "/c"),
+            ("{{.State.Running}} {{.State.Paused}} {{.State.Restarting}} {{.State.Dead}}", "true false false false"),
+            ("{{.Config.Hostname}} {{.Config.WorkingDir}} {{.Config.StopSignal}}", "host /tmp SIGINT"),
+            ("{{json .Config.Env}}", "[\"A=1\"]"),
+            ("{{json .Config.Labels}}", "{\"x\":\"y\"}"),
+            ("{{json .Config.Cmd}} {{.Path}} {{json .Args}}", "[\"sleep\",\"1000\"] sleep [\"1000\"]"),
+            ("{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}", "on-failure 2"),
+            ("{{.HostConfig.LogConfig.Type}} {{.HostConfig.AutoRemove}}", "json-file false"),
+            ("{{.State.FinishedAt}}", "0001-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(inspect(&rl, "c", template), shown, "{template}");
+        }
+        let out = rl.run(&["inspect", "c", "nosuch"]).fails_with(1);
+        assert!(out.stdout.starts_with('[') && out.stderr.contains("nosuch"), "{}", out.stderr);
+        let out = rl.run(&["inspect", "busybox"]).success();
+        assert!(out.stdout.contains("RootFS"), "an image has the name");
+    }
+
+    #[test]
+    fn events_tell_what_has_happened_and_follow() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        let mut follower = rl.command(&["events", "--format", "{{.Action}} {{.Actor.Attributes.name}}"]).spawn();
+        // It is there when its file is.
+        crate::eventually("it follows", || rl.runroot().join("events/log").exists());
+        background(&rl, &["--name", "c", "busybox", "sh", "-c", "exit 2"]);
+        rl.run(&["wait", "c"]).success();
+        rl.run(&["rm", "c"]).success();
+        for event in ["create c", "start c", "die c", "destroy c"] {
+            follower.wait_for_line(event);
+        }
+        nix::sys::signal::kill(follower.pid(), nix::sys::signal::Signal::SIGTERM).expect("kill");
+        follower.finish();
+        let out = rl.run(&[
+            "events",
+            "--since",
+            "1m",
+            "--until",
+            "0s",
+            "--filter",
+            "event=die",
+            "--format",
+            "{{.Actor.Attributes.exitCode}}",
+        ]);
+        assert_eq!(out.success().stdout, "2\n");
+    }
+
+    #[test]
+    fn wait_prints_each_status_and_a_second_time_as_well() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        background(&rl, &["--name", "a", "busybox", "sh", "-c", "sleep 0.3; exit 3"]);
+        background(&rl, &["--name", "b", "busybox", "sh", "-c", "exit 4"]);
+        assert_eq!(rl.run(&["wait", "a", "b"]).success().stdout, "3\n4\n");
+        assert_eq!(rl.run(&["wait", "a"]).success().stdout, "3\n");
+        rl.run(&["wait", "nosuch"]).fails_with(1);
+    }
+
+    /// Attack 27.
+    #[test]
+    fn a_tables_cells_hold_no_escapes() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        rl.run(&["create", "--name", "c", "--label", "l=\u{1b}[2J", "busybox", "echo", "\u{1b}]52;c;aGk=\u{7}\r\n"])
+            .success();
+        let out = rl.run(&["ps", "-a", "--no-trunc"]).success().stdout;
+        assert!(!out.contains('\u{1b}') && !out.contains('\r') && out.lines().count() == 2, "{out:?}");
+    }
+}
