@@ -3,6 +3,8 @@
 # root. Needs no root to make.
 set -eu
 busybox=${BUSYBOX:-$(command -v busybox)}
+# Of one for another machine, somebody else's applets must do.
+list=${BUSYBOX_LIST:-$busybox}
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 cd "$tree"
@@ -12,7 +14,7 @@ chmod 700 root
 chmod 1777 tmp
 cp "$busybox" bin/busybox
 chmod 755 bin/busybox
-"$busybox" --list | while read -r applet; do
+"$list" --list | while read -r applet; do
 	[ "$applet" = busybox ] || ln -s busybox "bin/$applet"
 done
 cat >etc/passwd <<-'END'

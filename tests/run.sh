@@ -81,6 +81,20 @@ archives() {
 	fi
 }
 
+# Root file systems of other architectures: of four, and two whole distributions. They are made with the rl that was built.
+foreign_archives() {
+	say "Root file systems of other architectures"
+	RL_BINARY=$work/rl
+	export RL_BINARY
+	for name in busybox-arm64.tar busybox-armhf.tar busybox-riscv64.tar busybox-s390x.tar; do
+		kept "$name" "$top/tests/make-foreign.sh" "$top/tests/make-busybox.sh" || left_out="$left_out $name"
+	done
+	for name in debian-arm64.tar.gz debian-riscv64.tar.gz; do
+		kept "$name" "$top/tests/make-foreign.sh" || left_out="$left_out $name"
+	done
+	unset RL_BINARY
+}
+
 # A user with a home, subordinate ids that nobody else has, and a run directory, as a login makes them.
 user() {
 	id "$1" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$1"
@@ -140,6 +154,13 @@ chmod 755 "$work"
 static_checks
 archives
 build
+if command -v apt-get >/dev/null && command -v mmdebstrap >/dev/null && command -v qemu-aarch64-static >/dev/null; then
+	foreign_archives
+else
+	left_out="$left_out other-architectures(apt,mmdebstrap,qemu-user-static)"
+	RL_TEST_FILTER="${RL_TEST_FILTER:+$RL_TEST_FILTER and }not test(/foreign/)"
+	export RL_TEST_FILTER
+fi
 passes
 say "Done"
 [ -z "$left_out" ] || echo "Left out, and not counted:$left_out."

@@ -10,6 +10,7 @@ mod debian;
 mod directories;
 mod exec_explains;
 mod files;
+mod foreign;
 mod ids;
 mod lifecycle;
 mod namespaces;

@@ -62,6 +62,11 @@ impl Rl {
         Self::with(&["busybox.tar", "debian.tar.gz"])
     }
 
+    /// A home whose store has these, by the names of their archives: `busybox-arm64.tar` is the image `busybox-arm64`.
+    pub fn with_images(archives: &[&str]) -> Self {
+        Self::with(archives)
+    }
+
     /// A home with an empty store.
     pub fn empty() -> Self {
         let home = tempfile::Builder::new().prefix("rl-").tempdir().expect("a home").keep();
@@ -146,14 +151,14 @@ impl Rl {
 
     /// A busybox root file system as a directory; a new one each time.
     pub fn busybox_root(&self) -> PathBuf {
+        self.unpacked("busybox.tar")
+    }
+
+    /// An archive's root file system as a directory; a new one each time.
+    pub fn unpacked(&self, name: &str) -> PathBuf {
         let root = tempfile::Builder::new().prefix("root-").tempdir_in(&self.home).expect("a directory").keep();
-        let status = Command::new("tar")
-            .arg("-xf")
-            .arg(archive("busybox.tar"))
-            .arg("-C")
-            .arg(&root)
-            .arg("--no-same-owner")
-            .status();
+        let status =
+            Command::new("tar").arg("-xf").arg(archive(name)).arg("-C").arg(&root).arg("--no-same-owner").status();
         assert!(status.expect("tar").success());
         root
     }
@@ -204,7 +209,11 @@ fn shared_store(archives: &[&str]) -> PathBuf {
             continue;
         }
         let mut command = Command::new(binary());
-        command.arg("--root").arg(&data).arg("--runroot").arg(&run).args(["import", "-q"]).arg(&file).arg(image);
+        command.arg("--root").arg(&data).arg("--runroot").arg(&run).args(["import", "-q"]);
+        if let Some((_, architecture)) = image.rsplit_once('-') {
+            command.arg("--platform").arg(format!("linux/{architecture}"));
+        }
+        command.arg(&file).arg(image);
         Line::new(command, format!("import {name}")).output().success();
         std::fs::write(mark, stamp).expect("write");
     }
