@@ -17,7 +17,7 @@ Usage: ./install.sh [demo|test] [--prefix DIR] [--binary FILE] [--uninstall] [--
   --binary FILE  install this rl instead of building one
   --uninstall    remove what was installed; images and containers stay (rl's data is ~/.local/share/rl)
 
-As root the distribution's packages are installed. As a user slirp4netns, fuse-overlayfs and busybox are unpacked into
+As root the distribution's packages are installed. As a user slirp4netns, fuse-overlayfs, busybox and qemu are unpacked into
 PREFIX/lib/rl from the distribution's archive, and what only an administrator can give is said.
 END
 }
@@ -207,6 +207,31 @@ user_tool() {
 	fi
 }
 
+# qemu's user mode for every other architecture that rl runs: static programs, 10 MB each.
+user_emulators() {
+	if have qemu-aarch64-static || have qemu-x86_64-static; then return; fi
+	say "fetching qemu-user-static"
+	qemu=$lib/qemu.new
+	rm -rf "$qemu"
+	if unpack "$qemu" qemu-user-static; then
+		mkdir -p "$lib/bin"
+		for machine in x86_64 aarch64 arm i386 riscv64 ppc64le s390x mips64el loongarch64; do
+			# Debian 13 calls its static programs qemu-aarch64 and the like.
+			for program in "$qemu/usr/bin/qemu-$machine-static" "$qemu/usr/bin/qemu-$machine"; do
+				if [ -f "$program" ] && [ ! -L "$program" ]; then
+					mv "$program" "$lib/bin/qemu-$machine-static"
+					break
+				fi
+			done
+		done
+		did "unpacked qemu-user-static into $lib/bin"
+	else
+		say "qemu could not be fetched, so images for other architectures do not run;" \
+			"an administrator can install the package qemu-user-static"
+	fi
+	rm -rf "$qemu"
+}
+
 # --- building ---
 
 # The first cargo that is new enough; rust-version of Cargo.toml says which.
@@ -390,6 +415,7 @@ tools() {
 	user_tool slirp4netns slirp4netns
 	user_tool fuse-overlayfs fuse-overlayfs
 	user_tool busybox busybox-static
+	user_emulators
 }
 
 # What a user can't have without root; rl works without it, with one id.

@@ -4,8 +4,10 @@
 //! machine's own handler. The surprise: an image may be wrong about itself, which only shows when its program can't be executed;
 //! then the run is tried once more with what the program needs.
 
+use std::collections::BTreeMap;
+
 use crate::error::{Error, Result, catalog::process};
-use crate::host::emulation::{Architecture, Emulator, Emulators, find, own_name, registered};
+use crate::host::emulation::{ALL, Architecture, Emulator, Emulators, find, own_name, registered};
 use crate::host::{Host, config};
 use crate::image::Platform;
 
@@ -78,10 +80,30 @@ pub(super) fn is_foreign(platform: &Platform) -> bool {
 /// The platforms that would do in place of this machine's own, best first.
 pub(super) fn runnable(host: &Host) -> Vec<Platform> {
     let Ok(chosen) = config::emulators() else { return Vec::new() };
-    let foreign = crate::host::emulation::ALL.iter().filter(|one| one.name != own_name());
+    let foreign = ALL.iter().filter(|one| one.name != own_name());
     let runs =
         |one: &&Architecture| one.is_native() || find(one, &chosen, &host.dirs).is_ok() || by_machine(one, &chosen);
     foreign.filter(runs).map(|one| Platform::linux(one.name, None)).collect()
+}
+
+/// Of every architecture: how its programs run here, or why they do not. The same search as a run's.
+///
+/// # Errors
+/// `RL0326` for a configuration that can't be understood.
+pub(super) fn survey(host: &Host) -> Result<BTreeMap<&'static str, String>> {
+    let chosen = config::emulators()?;
+    let how = |one: &'static Architecture| {
+        if one.is_native() {
+            return (one.name, "native".to_owned());
+        }
+        let text = match find(one, &chosen, &host.dirs) {
+            Ok(emulator) => format!("{} (qemu {})", emulator.interpreter.display(), emulator.version),
+            Err(_) if by_machine(one, &chosen) => "the machine's own handler".to_owned(),
+            Err(error) => format!("no: {} ({})", error.summary(), error.entry().code()),
+        };
+        (one.name, text)
+    };
+    Ok(ALL.iter().map(how).collect())
 }
 
 /// Where an image for this machine was expected: docker warns of the same.

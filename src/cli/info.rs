@@ -1,13 +1,16 @@
 //! `rl info`: what this machine offers, and what `rl` makes of it.
 
+use std::collections::BTreeMap;
+
 use clap::{Arg, ArgMatches, Command};
 use serde::Serialize;
+use serde_json::Value;
 
-use super::{Globals, Verb, in_namespace};
+use super::{Globals, Verb, foreign, in_namespace};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::state};
 use crate::host::{Caller, Host, Kind};
 use crate::image::{Platform, Store};
-use crate::runtime::{fuse, storage};
+use crate::runtime::{binfmt, fuse, storage};
 use crate::spec::ids::Base;
 
 /// The verb.
@@ -40,6 +43,10 @@ struct Info {
     /// Why not a better one.
     storage_driver_reason: String,
     fuse_overlayfs: String,
+    /// What runs, natively or how emulated, and of the others why not.
+    architectures: BTreeMap<&'static str, String>,
+    /// Whether containers have handlers of their own for programs of other architectures.
+    binfmt_misc: String,
     cgroup_version: &'static str,
     images: usize,
 }
@@ -55,12 +62,22 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         }
         "text" => {
             for (name, value) in value.as_object().into_iter().flatten() {
-                println!("{name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                match value {
+                    Value::Object(parts) => {
+                        println!("{name}:");
+                        parts.iter().for_each(|(part, value)| println!("  {part}: {}", plain(value)));
+                    }
+                    value => println!("{name}: {}", plain(value)),
+                }
             }
         }
         other => return Err(Error::new(&command_line::USAGE, format!("--format {other:?}: expected text or json"))),
     }
     Ok(0)
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn gather(caller: &Caller, host: &Host, base: &Base, globals: &Globals) -> Result<Info> {
@@ -93,6 +110,13 @@ fn gather(caller: &Caller, host: &Host, base: &Base, globals: &Globals) -> Resul
         storage_driver_reason: reason,
         fuse_overlayfs: fuse::program()
             .map_or_else(|error| error.summary(), |program| program.path().display().to_string()),
+        architectures: foreign::survey(host)?,
+        binfmt_misc: match binfmt::probe() {
+            Ok(()) => "each container's own".to_owned(),
+            Err(errno) => {
+                format!("the machine's alone ({errno:?}: Linux 6.7 and later have one for each user namespace)")
+            }
+        },
         cgroup_version: if unified { "2" } else { "1 or hybrid" },
         images: Store::open(&host.dirs).list()?.len(),
     })
