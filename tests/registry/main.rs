@@ -6,6 +6,7 @@
 mod support;
 
 mod fake;
+mod foreign;
 mod hostile;
 mod killed;
 mod platforms;

@@ -283,6 +283,19 @@ mod everywhere {
     }
 
     #[test]
+    fn info_says_what_runs_and_why_the_rest_does_not() {
+        let rl = busyboxes();
+        configured(&rl, Path::new("/no/where"));
+        let out = rl.command(&["info", "--format", "json"]).env_remove("XDG_CONFIG_HOME").output().success();
+        let info: serde_json::Value = serde_json::from_str(&out.stdout).expect("JSON");
+        let of = |name: &str| info["architectures"][name].as_str().unwrap_or_default().to_owned();
+        assert!(of("s390x").starts_with("/usr/bin/qemu-s390x-static (qemu "), "{}", of("s390x"));
+        assert!(of("arm64").starts_with("no: ") && of("arm64").contains("RL0531"), "{}", of("arm64"));
+        assert!(info["architectures"].as_object().is_some_and(|all| all.values().any(|how| how == "native")));
+        assert_eq!(info["binfmtMisc"], "each container's own");
+    }
+
+    #[test]
     fn the_shell_script_registers_it_as_rl_does() {
         let rl = busyboxes();
         let script = rl.run(&["run", "--rm", "--plan=shell", "busybox-s390x", "uname", "-m"]).success().stdout;
