@@ -17,8 +17,8 @@ Usage: ./install.sh [demo|test] [--prefix DIR] [--binary FILE] [--uninstall] [--
   --binary FILE  install this rl instead of building one
   --uninstall    remove what was installed; images and containers stay (rl's data is ~/.local/share/rl)
 
-As root the distribution's packages are installed. As a user slirp4netns, fuse-overlayfs, busybox and qemu are unpacked into
-PREFIX/lib/rl from the distribution's archive, and what only an administrator can give is said.
+As root the distribution's packages are installed. As a user slirp4netns, fuse-overlayfs, busybox and qemu are unpacked
+into PREFIX/lib/rl from the distribution's archive, and what only an administrator can give is said.
 END
 }
 

@@ -1,10 +1,10 @@
 #!/bin/sh
-# make-foreign.sh FILE: a root file system of another architecture. FILE's name says which: busybox-arm64-*, around Debian's
-# static busybox, or debian-riscv64-*, by mmdebstrap. RL_BINARY is an rl.
+# make-foreign.sh FILE: a root file system of another architecture. FILE's name says which: busybox-arm64-*, around
+# Debian's static busybox, or debian-riscv64-*, by mmdebstrap. RL_BINARY is an rl.
 #
-# Nothing is registered on the machine and no architecture is added to its dpkg: apt gets a state of its own, and mmdebstrap
-# runs in the caller's mapped namespace, in which qemu is registered. The surprise: a mirror may be between two states of a
-# release, and then the next one is taken.
+# Nothing is registered on the machine and no architecture is added to its dpkg: apt gets a state of its own, and
+# mmdebstrap runs in the caller's mapped namespace, in which qemu is registered. The surprise: a mirror may be between
+# two states of a release, and then the next one is taken.
 set -eu
 
 base=$(basename "$1")

@@ -81,7 +81,7 @@ archives() {
 	fi
 }
 
-# Root file systems of other architectures: of four, and two whole distributions. They are made with the rl that was built.
+# Root file systems of other architectures: of four, and two whole distributions, made with the rl that was built.
 foreign_archives() {
 	say "Root file systems of other architectures"
 	RL_BINARY=$work/rl

@@ -77,6 +77,16 @@ pub(super) fn is_foreign(platform: &Platform) -> bool {
     platform.architecture != own_name() && Architecture::of(&platform.architecture).is_none_or(|one| !one.is_native())
 }
 
+/// Looks at the emulator when an image comes, so that the image's first run need not. What is wrong with it is said then.
+pub(super) fn look_ahead(platform: &Platform, host: &Host) {
+    if is_foreign(platform)
+        && let Some(architecture) = Architecture::of(&platform.architecture)
+        && let Ok(chosen) = config::emulators()
+    {
+        let _ = find(architecture, &chosen, &host.dirs);
+    }
+}
+
 /// The platforms that would do in place of this machine's own, best first.
 pub(super) fn runnable(host: &Host) -> Vec<Platform> {
     let Ok(chosen) = config::emulators() else { return Vec::new() };

@@ -10,7 +10,7 @@ use oci_spec::image::Config;
 
 use self::change::changed;
 use super::system::sync_later;
-use super::{Globals, Verb, in_namespace};
+use super::{Globals, Verb, foreign, in_namespace};
 use crate::error::{Context, Result, catalog::command_line};
 use crate::host::config;
 use crate::image::{self, Import, Platform, Reference, Store, Summary};
@@ -59,6 +59,7 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         Import { name, platform, config, message: word("message").map(str::to_owned), squash: base.uid.total() == 1 };
     let (id, summary) = image::import(&Store::open(&host.dirs).with(config::Config::read()?.limits), input, &options)?;
     sync_later(&host);
+    foreign::look_ahead(&options.platform, &host);
     if !matches.get_flag("quiet") {
         remarks(&summary);
     }

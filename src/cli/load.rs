@@ -9,7 +9,7 @@ use super::import::remarks;
 use super::progress::{Report, Way};
 use super::pull::take_in;
 use super::system::sync_later;
-use super::{Globals, Verb, in_namespace};
+use super::{Globals, Verb, foreign, in_namespace};
 use crate::error::{Error, Result, catalog::command_line};
 use crate::host::config::Config;
 use crate::image::{Platform, Store, exchange};
@@ -59,6 +59,7 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         let chosen = platform.as_ref().unwrap_or(&own);
         let pulled = take_in(&store, &found, chosen, (platform.is_some(), squash), &progress)?;
         sync_later(&host);
+        foreign::look_ahead(&pulled.platform, &host);
         if !quiet {
             remarks(&pulled.summary);
         }

@@ -89,6 +89,7 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
             taken => taken,
         }?;
         sync_later(&host);
+        foreign::look_ahead(&pulled.platform, &host);
         if !matches.get_flag("quiet") {
             remarks(&pulled.summary);
         }

@@ -5,6 +5,8 @@
 //! mounted somewhere, so it is attached in the container's own /proc, read-only, and all goes with the container; nothing is
 //! kept, shared or cleaned up, and a changed qemu counts from the next container on.
 
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +25,10 @@ use crate::plan::{Attributes, Plan, Propagation, Step};
 use crate::sys::child::{exit_now, wait_pidfd};
 use crate::sys::clone::{Side, clone};
 use crate::sys::mount::{Change, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_setattr};
+
+/// As many interpreters as the kernel follows (BINPRM_MAX_RECURSION), and as much of each file as it reads (BINPRM_BUF_SIZE).
+const DEEPEST: usize = 5;
+const FIRST_BYTES: usize = 256;
 
 /// Where the kernel has a directory for it, an empty one that is there in every procfs.
 pub(super) const PLACE: &str = "/proc/sys/fs/binfmt_misc";
@@ -119,10 +125,8 @@ pub(super) fn warn_of_a_native_program(plan: &Plan, env: &[String]) {
         Step::Emulate { emulators } => Some(emulators),
         _ => None,
     });
-    let (Some(emulators), Ok(root)) = (emulators, std::fs::File::open("/")) else { return };
-    let cwd = nix::unistd::getcwd().unwrap_or_else(|_| PathBuf::from("/"));
-    let command = plan.process.args.first().map_or("", String::as_str);
-    let Some((path, header)) = diagnose::header(root.as_fd(), command, search_path(env), &cwd) else { return };
+    let (Some(emulators), Some(command)) = (emulators, plan.process.args.first()) else { return };
+    let Some((path, header)) = program(command, search_path(env)) else { return };
     if elf::runs_here(&header) {
         let said: Vec<_> = emulators.iter().map(|one| one.architecture.as_str()).collect();
         eprintln!(
@@ -132,6 +136,33 @@ pub(super) fn warn_of_a_native_program(plan: &Plan, env: &[String]) {
             said.join(", ")
         );
     }
+}
+
+/// The ELF file that runs in the end: the command's own, or that of a script's interpreter. By plain paths, for this process is in
+/// the container's root already, and a run must not wait for more.
+fn program(command: &str, search: &str) -> Option<(PathBuf, elf::Header)> {
+    let mut next = if command.contains('/') {
+        open_program(PathBuf::from(command))
+    } else {
+        search.split(':').find_map(|directory| open_program(Path::new(directory).join(command)))
+    };
+    for _ in 0..DEEPEST {
+        let (path, mut file) = next?;
+        let mut start = [0; FIRST_BYTES];
+        let length = file.read(&mut start).ok()?;
+        let Some(line) = start[..length].strip_prefix(b"#!") else {
+            let header = elf::Header::parse(&start[..length]).filter(|_| start.starts_with(b"\x7fELF"))?;
+            return Some((path, header));
+        };
+        next = open_program(PathBuf::from(diagnose::interpreter_word(line)));
+    }
+    None
+}
+
+fn open_program(path: PathBuf) -> Option<(PathBuf, File)> {
+    // A FIFO or a device must neither be waited for nor be woken up.
+    let file = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file).and_then(|_| File::open(&path).ok())?;
+    Some((path, file))
 }
 
 /// Whether containers can have handlers of their own; else why not. Tried in a user namespace that goes at once, because a table

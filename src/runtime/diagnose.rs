@@ -156,25 +156,8 @@ fn script(root: BorrowedFd<'_>, path: &Path, start: &[u8], depth: usize) -> Opti
     next.and_then(|depth| inspect(root, &Path::new("/").join(word), depth))
 }
 
-/// The ELF file that runs in the end: the command itself, or the interpreter of a script.
-pub(super) fn header(root: BorrowedFd<'_>, command: &str, search: &str, cwd: &Path) -> Option<(PathBuf, elf::Header)> {
-    let mut path = locate(root, command, search, cwd).ok()?;
-    for _ in 0..=DEEPEST {
-        let flags = OpenFlags::O_RDONLY | OpenFlags::O_NONBLOCK | OpenFlags::O_NOCTTY;
-        let file = RootRef::from_fd(root).open_subpath(&path, flags).ok()?;
-        let mut start = Vec::new();
-        file.take(FIRST_LINE as u64).read_to_end(&mut start).ok()?;
-        let Some(line) = start.strip_prefix(b"#!") else {
-            let header = elf::Header::parse(&start).filter(|_| start.starts_with(b"\x7fELF"))?;
-            return Some((path, header));
-        };
-        path = Path::new("/").join(interpreter_word(line));
-    }
-    None
-}
-
 /// The first word of a first line.
-fn interpreter_word(line: &[u8]) -> String {
+pub(super) fn interpreter_word(line: &[u8]) -> String {
     let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     line.trim_start_matches([' ', '\t']).split([' ', '\t']).next().unwrap_or_default().to_owned()

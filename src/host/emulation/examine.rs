@@ -1,6 +1,6 @@
 //! Whether a file is an emulator that can be registered: a static program of this machine, which says that it is qemu.
 //!
-//! Owns the examination and what is remembered of it: `RUN/emulators/NAME`, with the identity of the file that was examined. The
+//! Owns the examination and what is remembered of it: `DATA/emulators/NAME`, with the identity of the file that was examined. The
 //! surprise: the record is believed only for that very file, so a changed qemu is examined again and nothing must be forgotten.
 
 use std::fs;
@@ -32,7 +32,7 @@ pub(super) fn examine(architecture: &Architecture, path: &Path, dirs: &Dirs) -> 
     let unusable = |why: String| unusable(architecture, path, why);
     let meta = fs::metadata(path).map_err(|error| unusable(describe(&error)))?;
     let identity = identity(&meta);
-    let place = dirs.run.join("emulators").join(architecture.handler());
+    let place = dirs.data.join("emulators").join(architecture.handler());
     if let Some(known) = remembered(&place, &identity, path) {
         return Ok(known);
     }
