@@ -138,6 +138,17 @@ mod everywhere {
     }
 
     #[test]
+    fn commands_of_rl_exec_are_emulated_too() {
+        let rl = busyboxes();
+        let words = ["run", "--rm", "-i", "--name", "foreign", "busybox-s390x", "sh", "-c", "echo up; cat"];
+        let mut running = rl.command(&words).piped_stdin().spawn();
+        running.wait_for_line("up");
+        assert_eq!(rl.run(&["exec", "foreign", "uname", "-m"]).success().stdout, "s390x\n");
+        running.close_stdin();
+        running.finish().success();
+    }
+
+    #[test]
     fn its_table_is_its_own_and_read_only() {
         let rl = busyboxes();
         let script = "cd /proc/sys/fs/binfmt_misc; ls; grep flags qemu-s390x; echo -1 >status; echo $?; \
