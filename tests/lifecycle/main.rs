@@ -12,6 +12,7 @@ mod exec_attacks;
 mod logs;
 mod restarts;
 mod shown;
+mod soak;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -56,6 +56,40 @@ mod everywhere {
     }
 
     #[test]
+    fn health_is_told_and_an_unhealthy_container_can_be_killed() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        let check = ["--health-cmd", "test -e /well", "--health-interval", "200ms", "--health-retries", "2"];
+        let words =
+            [&["--name", "c", "--health-on-failure", "kill"][..], &check, &["busybox", "sleep", "1000"]].concat();
+        background(&rl, &words);
+        assert_eq!(inspect(&rl, "c", "{{.State.Health.Status}}"), "starting");
+        let _ = rl.run(&["exec", "c", "touch", "/well"]).success();
+        eventually("it is well", || inspect(&rl, "c", "{{.State.Health.Status}}") == "healthy");
+        assert!(rl.run(&["ps"]).success().stdout.contains("(healthy)"));
+        assert_eq!(rl.run(&["ps", "-q", "--filter", "health=healthy"]).success().stdout.lines().count(), 1);
+        rl.run(&["exec", "c", "rm", "/well"]).success();
+        eventually("it was killed", || inspect(&rl, "c", "{{.State.Status}} {{.State.ExitCode}}") == "exited 137");
+        let told = rl.run(&["events", "--since", "1m", "--until", "0s", "--format", "{{.Action}}"]).success().stdout;
+        assert!(told.contains("health_status: healthy\n") && told.contains("health_status: unhealthy\n"), "{told}");
+    }
+
+    #[test]
+    fn a_check_that_takes_too_long_has_failed() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        let check =
+            ["--health-cmd", "echo before; sleep 100", "--health-interval", "100ms", "--health-timeout", "300ms"];
+        background(
+            &rl,
+            &[&["--name", "c", "--health-retries", "1"][..], &check, &["busybox", "sleep", "1000"]].concat(),
+        );
+        eventually("it is unhealthy", || inspect(&rl, "c", "{{.State.Health.Status}}") == "unhealthy");
+        let log = inspect(&rl, "c", "{{json .State.Health.Log}}");
+        assert!(log.contains("before") && log.contains("-1"), "{log}");
+    }
+
+    #[test]
     fn rm_and_restart_contradict_each_other() {
         let rl = Rl::new();
         rl.run(&["run", "-d", "--rm", "--restart", "always", "busybox", "true"]).fails_with(125);

@@ -1,5 +1,6 @@
 //! `-t` and `-i` under a real terminal (tmux): editing, job control, resizing, and a sane terminal on every way out.
 
+mod attached;
 mod processes;
 mod scenarios;
 #[path = "../support/mod.rs"]

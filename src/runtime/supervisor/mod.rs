@@ -86,6 +86,8 @@ pub fn watch(handoff: &Handoff) -> Result<Outcome> {
     if let Some(client) = held.client {
         supervisor.clients.add(client, true);
     }
+    // From here on it mostly waits.
+    crate::sys::process::forget_clean_pages();
     let exit = supervisor.until_end();
     if exit.is_err() {
         let _ = signal_pidfd(supervisor.pidfd.as_fd(), libc::SIGKILL);
