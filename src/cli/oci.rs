@@ -74,6 +74,10 @@ fn verb(globals: &Globals, words: &[OsString]) -> Result<u8> {
             let what = format!("{} is not supported: this runtime has no CRIU", word.to_string_lossy());
             return Err(Error::new(&oci::UNSUPPORTED, what));
         }
+        Some("pause" | "resume" | "update" | "events") => {
+            let what = format!("{} is not supported: this runtime makes no cgroups", word.to_string_lossy());
+            return Err(Error::new(&oci::UNSUPPORTED, what));
+        }
         _ => {}
     }
     let Some(verb) = verbs::ALL.iter().find(|verb| word == verb.name) else {

@@ -258,7 +258,8 @@ pub(super) fn enter(runtime: &Runtime, makes: bool) -> Result<Base> {
     if caller.kind != Kind::Unprivileged || !makes {
         return base::current(caller);
     }
-    let host = Host::probe(None, None)?;
+    // Nothing of rl's own data is needed, and HOME may be another's (Slurm gives its daemon's).
+    let host = Host::probe(Some(&runtime.root.join(".data")), None)?;
     let entered = base::enter(&host, &UserNs::Default)?;
     Ok(entered.base)
 }

@@ -1,16 +1,20 @@
 //! Engines that no one here wrote, with `rl-oci` as their runtime.
 
-mod as_user {
-    use crate::bundle::Oci;
-    use crate::support::{missing, top};
+use crate::support::missing;
 
-    fn have(programs: &[&str]) -> bool {
-        let found = |name: &&str| {
-            std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|dir| dir.join(name).exists())
-        };
-        let lacking: Vec<_> = programs.iter().filter(|name| !found(name)).copied().collect();
-        lacking.is_empty() || missing(&lacking.join(", "))
-    }
+fn have(programs: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Daemons are where an unprivileged PATH does not look.
+    let dirs: Vec<_> = std::env::split_paths(&path).chain(["/usr/sbin".into()]).collect();
+    let lacking: Vec<_> =
+        programs.iter().filter(|name| !dirs.iter().any(|dir| dir.join(name).exists())).copied().collect();
+    lacking.is_empty() || missing(&lacking.join(", "))
+}
+
+mod as_user {
+    use super::have;
+    use crate::bundle::Oci;
+    use crate::support::top;
 
     #[test]
     fn every_command_of_podman_and_buildah_works() {
@@ -24,5 +28,31 @@ mod as_user {
         let output = crate::support::Line::new(command, "matrix.sh".into()).output();
         let failures: Vec<_> = output.stdout.lines().filter(|line| !line.starts_with("ok ")).collect();
         assert!(output.status.success(), "{}\n{}", failures.join("\n"), output.stderr);
+    }
+}
+
+mod as_root {
+    use super::have;
+    use crate::support::{Line, archive, binary, missing, top};
+
+    /// Who submits the jobs; made by tests/run.sh.
+    const USER: &str = "rltest1";
+
+    #[test]
+    fn slurms_jobs_run_in_containers_and_are_cancelled() {
+        if !have(&["slurmctld", "slurmd", "srun", "munged", "munge"]) {
+            return;
+        }
+        if nix::unistd::User::from_name(USER).ok().flatten().is_none() {
+            missing(USER);
+            return;
+        }
+        // The user must be able to look into it.
+        let dir = tempfile::Builder::new().prefix("rl-slurm-").tempdir_in("/var/tmp").expect("a directory");
+        let mut command = std::process::Command::new("bash");
+        command.arg(top().join("tests/oci/slurm.sh")).arg(binary()).arg(USER).arg(dir.path());
+        command.env("RL_TEST_CACHE", archive("busybox.tar").parent().expect("a directory"));
+        let output = Line::new(command, "slurm.sh".into()).output();
+        assert!(output.status.success(), "{}\n{}", output.stdout, output.stderr);
     }
 }
