@@ -92,7 +92,8 @@ check oci-exit-code 7 '*7*' job sh -c 'exit 7' </dev/null
 check oci-stdin 0 'through' job cat < <(echo through)
 check oci-stderr 0 'to stderr' job sh -c 'echo to stderr >&2' </dev/null
 check oci-pty 0 '*a terminal*' script -qec "$(declare -f as); dir='$dir' user='$user' uid='$uid'
-	as srun --quiet --pty --container='$dir/bundle' sh -c 'test -t 0 && test -t 1 && echo a terminal'" /dev/null </dev/null
+	as srun --quiet --pty --container='$dir/bundle' \
+		sh -c 'test -t 0 && test -t 1 && echo a terminal'" /dev/null </dev/null
 batch() {
 	printf '#!/bin/sh\necho in a batch\n' >"$dir/work/batch"
 	as sbatch --quiet --wait --container="$dir/bundle" --output="$dir/work/out" "$dir/work/batch" && cat "$dir/work/out"
