@@ -52,8 +52,9 @@ impl Reference {
             (DOCKER, false) => format!("library/{repository}"),
             _ => repository,
         };
-        if path.is_empty() || path.len() > LONGEST {
-            return bad("a name has between 1 and 255 characters");
+        // With the registry, wherever it came from: what was completed must be a name, too.
+        if path.is_empty() || registry.len() + 1 + repository.len() > LONGEST {
+            return bad("a name has between 1 and 255 characters, with its registry");
         }
         if !is_registry(registry) {
             return bad("a registry is a host's name or address, with or without a port");

@@ -137,9 +137,14 @@ impl Fuse {
         self.running.as_fd()
     }
 
-    /// Takes the mount away; what fuse-overlayfs says in the end is of no use to anybody once the container has ended.
-    pub fn stop(self) {
+    /// Takes the mount away; what fuse-overlayfs says of that is of no use to anybody once the container has ended.
+    ///
+    /// # Errors
+    /// `RL0410`: it had ended before, and the container was without its files.
+    pub fn stop(mut self) -> Result<()> {
+        let lived = self.running.check();
         let _ = self.running.stop(PATIENCE);
+        lived.context(&rootfs::FUSE_GONE, || "keep the image mounted".into())
     }
 }
 

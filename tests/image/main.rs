@@ -7,6 +7,7 @@ mod support;
 
 mod check;
 mod corpus;
+mod disaster;
 mod exchange;
 mod faithful;
 mod hostile;

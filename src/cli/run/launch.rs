@@ -192,8 +192,9 @@ impl Launch<'_> {
             }
             ended = self.on(&root, mounted.as_ref());
         }
-        if let Some(mounted) = mounted {
-            mounted.stop();
+        // Said beside whatever the container made of it, which need not have noticed.
+        if let Some(Err(error)) = mounted.map(Fuse::stop) {
+            eprintln!("rl: {error}");
         }
         let Some(ended) = ended? else { return Ok(0) };
         if let Some(remark) = ended.remark {

@@ -27,6 +27,10 @@ entries! {
     STORAGE_DRIVER = 407, exit 125, "cannot use this storage driver",
         why "The drivers are overlay (the kernel's), fuse-overlayfs and copy.",
         fix "Leave --storage-driver out: rl probes which one works.";
+    /// fuse-overlayfs went away while a container ran on it.
+    FUSE_GONE = 410, exit 125, "the container has lost its files",
+        why "fuse-overlayfs, which shows the container the image's files, was killed or has failed while the container ran; what the container did with files from then on failed with ENOTCONN (Transport endpoint is not connected). The image is as it was.",
+        fix "Start the container again. Whether memory was short: dmesg.";
     /// A volume's source or target can't be used.
     VOLUME = 403, exit 125, "cannot use this volume",
         why "The source of a bind mount is missing or the target is not a path inside the container.",
