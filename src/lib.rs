@@ -13,3 +13,5 @@ pub mod runtime;
 pub mod spec;
 pub mod state;
 pub mod sys;
+pub mod tree;
+pub mod volume;

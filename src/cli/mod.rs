@@ -4,6 +4,7 @@
 //! because building all of them costs a noticeable part of a container's start.
 
 pub mod container;
+pub mod cp;
 pub mod exec;
 pub mod explain;
 mod foreign;
@@ -28,6 +29,7 @@ pub mod search;
 pub mod system;
 pub mod tag;
 pub mod unshare;
+pub mod volume;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -78,6 +80,7 @@ pub struct Verb {
 pub static VERBS: &[Verb] = &[
     run::VERB,
     exec::VERB,
+    cp::VERB,
     container::create::VERB,
     container::start::START,
     container::end::STOP,
@@ -160,6 +163,17 @@ pub static GROUPS: &[Group] = &[
             ("prune", prune::PRUNE),
             ("mount", mount::MOUNT),
             ("unmount", mount::UNMOUNT),
+        ],
+    },
+    Group {
+        name: "volume",
+        about: "Volumes",
+        verbs: &[
+            ("create", volume::CREATE),
+            ("ls", volume::LS),
+            ("inspect", volume::INSPECT),
+            ("rm", volume::RM),
+            ("prune", volume::PRUNE),
         ],
     },
     Group {

@@ -12,6 +12,7 @@ pub mod process;
 pub mod rootfs;
 pub mod security;
 pub mod state;
+pub mod volume;
 
 /// One kind of failure.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,6 +43,7 @@ pub fn all() -> impl Iterator<Item = &'static Entry> {
         ids::ALL,
         image::ALL,
         rootfs::ALL,
+        volume::ALL,
         process::ALL,
         emulation::ALL,
         security::ALL,

@@ -210,6 +210,7 @@ impl<'a> Place<'a> {
             interactive: true,
             home_given: env.iter().any(|pair| pair.starts_with("HOME=")),
             emulators: Vec::new(),
+            volumes: Vec::new(),
             bundle: Some(Bundled {
                 path: self.bundle.path.clone(),
                 rootfs: self.bundle.rootfs.clone(),

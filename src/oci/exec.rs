@@ -199,6 +199,7 @@ fn plan(runtime: &Runtime, container: &Container, process: &Process, flags: &Fla
         interactive: true,
         home_given: env.iter().any(|pair| pair.starts_with("HOME=")),
         emulators: Vec::new(),
+        volumes: Vec::new(),
         bundle: Some(Bundled {
             path: saved.bundle.path.clone(),
             rootfs: saved.bundle.rootfs.clone(),

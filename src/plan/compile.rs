@@ -160,7 +160,13 @@ fn bundle(spec: &Spec, bundled: &Bundled) -> Result<Bundle> {
 fn mount_steps(spec: &Spec, linux: &Linux, namespaces: &Namespaces, extras: &Extras, root: Step) -> Result<Vec<Step>> {
     let listed = spec.mounts().as_deref().unwrap_or_default();
     let exact = extras.bundle.is_some();
-    let context = Context { devices: devices::listed(linux)?, host_user: namespaces.user.is_host(), exact };
+    let context = Context {
+        devices: devices::listed(linux)?,
+        host_user: namespaces.user.is_host(),
+        exact,
+        volumes: extras.volumes.clone(),
+        user: extras.user.clone(),
+    };
     let mut steps = vec![Step::Isolate { propagation: mounts::outer_propagation(linux, listed) }, root];
     for (index, mount) in listed.iter().enumerate() {
         mounts::steps(index, mount, &context, &mut steps)?;

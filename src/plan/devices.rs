@@ -74,6 +74,8 @@ pub(super) fn defaults(listed: &[Device], make: bool, steps: &mut Vec<Step>) {
                 attributes,
                 deep: Attributes::default(),
                 propagation: Propagation::Private,
+                copy: false,
+                owner: None,
                 device: true,
             }
         });

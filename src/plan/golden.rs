@@ -37,6 +37,7 @@ fn bundled(spec: &Spec) -> Result<Plan> {
 fn plan(spec: &Spec, bundle: Option<Bundled>) -> Result<Plan> {
     let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone()).filter(|_| bundle.is_some());
     let extras = Extras {
+        volumes: Vec::new(),
         user: String::new(),
         group_add: Vec::new(),
         init: false,

@@ -246,6 +246,12 @@ pub enum Step {
         propagation: Propagation,
         /// A device node: its kind and number are checked to be those of the host's own node by descriptor.
         device: bool,
+        /// A volume: while it is empty it gets what is in its place, with owners and modes.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        copy: bool,
+        /// All that is in it is given to this user, as the step `user` has him.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
     },
     /// A device node: made where the kernel lets this user namespace, else the host's own bound.
     Device(Device),

@@ -12,6 +12,7 @@ use super::options::{Options, SUPERBLOCK, sort};
 use super::unsupported::{bad, checked_path};
 use super::{Device, Propagation, Step};
 use crate::error::Result;
+use crate::spec::VolumeExtra;
 
 /// What the steps of the mounts depend on.
 pub(super) struct Context {
@@ -21,6 +22,10 @@ pub(super) struct Context {
     pub(super) host_user: bool,
     /// The document is somebody else's, in which no word has a second meaning.
     pub(super) exact: bool,
+    /// What happens to volumes before they are mounted.
+    pub(super) volumes: Vec<VolumeExtra>,
+    /// The container's user.
+    pub(super) user: String,
 }
 
 /// What the whole namespace's mounts are to the host's, before any of the container's is made.
@@ -70,7 +75,7 @@ pub(super) fn steps(index: usize, mount: &Mount, context: &Context, steps: &mut 
         return Err(bad(&field("options"), "has idmap, which is not supported: rl makes no idmapped mounts"));
     }
     if kind == "bind" || options.bind.is_some() {
-        steps.push(bind(&field("source"), mount, target, &options, context.exact)?);
+        steps.push(bind(&field("source"), mount, target, &options, context)?);
         return Ok(());
     }
     let filesystem = match kind {
@@ -113,12 +118,15 @@ pub(super) fn steps(index: usize, mount: &Mount, context: &Context, steps: &mut 
     Ok(())
 }
 
-fn bind(field: &str, mount: &Mount, target: PathBuf, options: &Options, exact: bool) -> Result<Step> {
+fn bind(field: &str, mount: &Mount, target: PathBuf, options: &Options, context: &Context) -> Result<Step> {
     let source = mount.source().clone().ok_or_else(|| bad(field, "is missing"))?;
     if !source.is_absolute() {
         return Err(bad(field, &format!("{} is not absolute", source.display())));
     }
+    let extra = context.volumes.iter().find(|extra| extra.target == target);
     Ok(Step::Bind {
+        copy: extra.is_some_and(|extra| extra.copy),
+        owner: extra.filter(|extra| extra.chown).map(|_| context.user.clone()),
         source,
         target,
         recursive: options.bind.unwrap_or(true),
@@ -126,7 +134,9 @@ fn bind(field: &str, mount: &Mount, target: PathBuf, options: &Options, exact: b
         deep: options.deep,
         propagation: options.propagation.unwrap_or(Propagation::Private),
         // rl's own volumes never say both: a directory is bound with all below it, or without `dev`.
-        device: !exact && options.bind == Some(false) && mount.options().iter().flatten().any(|word| word == "dev"),
+        device: !context.exact
+            && options.bind == Some(false)
+            && mount.options().iter().flatten().any(|word| word == "dev"),
     })
 }
 

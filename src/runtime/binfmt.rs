@@ -98,7 +98,20 @@ fn fall_back(root: &Root, emulator: &Emulator, errno: Errno) -> Result<()> {
             let tree = clone_source(source, false).or_else(|_| clone_source(&emulator.interpreter, false))?;
             let attributes = Attributes { read_only: true, nosuid: true, nodev: true, ..Attributes::default() };
             let (recursive, propagation, device, deep) = (false, Propagation::Private, false, attributes);
-            root.bind(&Bind { source, target: source, recursive, attributes, propagation, device, deep }, &tree)
+            root.bind(
+                &Bind {
+                    source,
+                    target: source,
+                    recursive,
+                    attributes,
+                    propagation,
+                    device,
+                    deep,
+                    copy: false,
+                    owner: None,
+                },
+                &tree,
+            )
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::host::Dirs;
 use crate::image::{self, Pin};
 use crate::spec::Identity;
 use crate::state::{self, Lock, Record, RunningFile, Status, names};
+use crate::volume;
 
 /// The directories of one container, locked for as long as this lives.
 #[derive(Debug)]
@@ -165,10 +166,22 @@ pub fn collect_one(run: &Path, data: &Path) -> Result<()> {
     }
     if state::stays(data) {
         settle(data)?;
-    } else if data.exists() {
-        image::remove_tree(data)?;
+    } else {
+        if data.exists() {
+            image::remove_tree(data)?;
+        }
+        remove_volumes(run, data)?;
     }
     std::fs::remove_dir_all(run).context(&codes::STATE, || format!("remove {}", run.display()))
+}
+
+/// A container that does not stay takes its anonymous volumes with it.
+fn remove_volumes(run: &Path, data: &Path) -> Result<()> {
+    let root = |path: &Path| path.parent().and_then(Path::parent).map(Path::to_owned);
+    match (root(run), root(data), data.file_name()) {
+        (Some(run), Some(data), Some(id)) => volume::remove_of(&Dirs { data, run }, &id.to_string_lossy()),
+        _ => Ok(()),
+    }
 }
 
 /// Writes down an end that nobody has seen.

@@ -325,10 +325,12 @@ impl State {
                     copy_up: *copy_up,
                 })
             }
-            Step::Bind { source, target, recursive, attributes, deep, propagation, device } => {
+            Step::Bind { source, target, recursive, attributes, deep, propagation, device, copy, owner } => {
                 let (attributes, deep, propagation) = (*attributes, *deep, *propagation);
-                let (recursive, device) = (*recursive, *device);
-                let bind = Bind { source, target, recursive, attributes, deep, propagation, device };
+                let (recursive, device, copy) = (*recursive, *device, *copy);
+                let owner = owner.as_ref().map(|words| user::account(root.fd(), words, &[])).transpose()?;
+                let owner = owner.map(|account| (account.uid, account.gid));
+                let bind = Bind { source, target, recursive, attributes, deep, propagation, device, copy, owner };
                 tree.map_or(Ok(()), |tree| root.bind(&bind, &tree))
             }
             Step::Directory { target, .. } => root.directory(target).map(drop),

@@ -8,14 +8,16 @@ mod record;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns};
+use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
 pub(super) use self::place::Place;
 pub use self::record::{Record, write as record};
 use super::execute;
 use super::message::{Channel, Report};
-use crate::error::{Error, catalog::process as codes};
+use crate::error::{Context, Error, Result, catalog::process as codes};
 use crate::plan::Plan;
 use crate::sys::child::{exit_now, open_pidfd};
 use crate::sys::clone::{Side, clone};
@@ -29,6 +31,21 @@ pub struct Target {
     pub pidfd: OwnedFd,
     /// See [`Record`].
     pub record: Record,
+}
+
+/// The container's root directory, to look names up in. Whoever runs in the container can change what is there, not where it is.
+///
+/// # Errors
+/// RL0516.
+pub fn root(target: &Target) -> Result<OwnedFd> {
+    let doing = || "open the container's root directory".to_owned();
+    let place = Place::of(target)?;
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let path = format!("/proc/{}/root", place.pid);
+    let root = nix::fcntl::open(path.as_str(), flags, Mode::empty()).context(&codes::JOIN, doing)?;
+    // Was it still the same process?
+    place.alive()?;
+    Ok(root)
 }
 
 /// Why the command of a plan was refused, asked where its process is, which waits. Best effort: there is always the errno.

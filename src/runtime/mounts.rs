@@ -7,6 +7,7 @@
 mod copy_up;
 mod device;
 mod overlay;
+mod owner;
 
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,7 +19,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 use nix::sys::statfs::{FsType, PROC_SUPER_MAGIC, fstatfs};
 
-use crate::error::{Context, Error, Result, catalog::process, catalog::rootfs};
+use crate::error::{Context, Error, Result, catalog::process, catalog::rootfs, catalog::volume};
 use crate::plan::{Attributes, Propagation};
 use crate::sys::mount::{
     Change, attach, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_setattr,
@@ -144,6 +145,18 @@ impl Root {
         if bind.device {
             check_device(&stat, bind.source)?;
         }
+        let is_directory = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR;
+        let place = self.ensure(bind.target, if is_directory { Kind::Directory } else { Kind::File })?;
+        // Before the volume may be read-only, and before it covers what is copied.
+        if bind.copy && is_directory {
+            copy_up::into_new_volume(place.as_fd(), tree.as_fd())
+                .context(&rootfs::VOLUME, || format!("copy {} of the image into the volume", bind.target.display()))?;
+        }
+        if let Some((uid, gid)) = bind.owner {
+            owner::give(tree.as_fd(), uid, gid).context(&volume::VOLUME_OWNER, || {
+                format!("give {} to uid {uid} and gid {gid} of the container", bind.source.display())
+            })?;
+        }
         let (own, deep) = (attribute_bits(bind.attributes), attribute_bits(bind.deep));
         let propagation = propagation_flag(bind.propagation);
         let change = Change { set: deep, propagation, recursive: bind.recursive, ..Change::default() };
@@ -152,8 +165,6 @@ impl Root {
             let change = Change { set: own, ..Change::default() };
             mount_setattr(tree.as_fd(), change).context(&rootfs::VOLUME, doing)?;
         }
-        let is_directory = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR;
-        let place = self.ensure(bind.target, if is_directory { Kind::Directory } else { Kind::File })?;
         if !bind.device {
             refuse_disguised_proc(bind.target, &place)?;
         }
@@ -330,6 +341,9 @@ pub(super) struct Bind<'a> {
     pub(super) deep: Attributes,
     pub(super) propagation: Propagation,
     pub(super) device: bool,
+    pub(super) copy: bool,
+    /// uid and gid.
+    pub(super) owner: Option<(u32, u32)>,
 }
 
 /// A new file system's parts, as [`crate::plan::Step::Mount`] has them.

@@ -54,6 +54,7 @@ pub fn build(
     facts: &Facts,
 ) -> Result<(Spec, Extras)> {
     let extras = Extras {
+        volumes: mounts::extras(run),
         user: user(run, image, ids),
         group_add: run.group_add.clone(),
         init: run.init,

@@ -138,6 +138,21 @@ pub enum Volume {
         /// `ro`, ...
         options: BindOptions,
     },
+    /// `-v NAME:DST[:OPTIONS]`, `-v DST`, an image's VOLUME, or `--mount type=volume`.
+    Named {
+        /// Its name; empty before one was made up for an anonymous one.
+        name: String,
+        /// Its directory; empty before it was looked for.
+        source: PathBuf,
+        /// Absolute path in the container.
+        target: PathBuf,
+        /// `ro`, ...
+        options: BindOptions,
+        /// Not `nocopy`: while it is empty it gets what the image has in its place.
+        copy: bool,
+        /// Nobody has named it, so it goes with its container.
+        anonymous: bool,
+    },
     /// `--tmpfs DST[:OPTIONS]` or `--mount type=tmpfs`.
     Tmpfs {
         /// Absolute path in the container.
@@ -145,6 +160,26 @@ pub enum Volume {
         /// Mount options in mount(8)'s words: `ro`, `noexec`, `size=64m`, `mode=1777`.
         options: Vec<String>,
     },
+}
+
+impl Volume {
+    /// Whether nobody has named it.
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self, Self::Named { anonymous: true, .. })
+    }
+
+    /// Where it is in the container.
+    pub fn target(&self) -> &std::path::Path {
+        match self {
+            Self::Bind { target, .. } | Self::Named { target, .. } | Self::Tmpfs { target, .. } => target,
+        }
+    }
+}
+
+/// docker's rule: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`.
+pub fn is_volume_name(name: &str) -> bool {
+    let of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    name.len() <= 255 && name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.bytes().all(of_a_name)
 }
 
 /// How a bind mount is made.
@@ -162,6 +197,9 @@ pub struct BindOptions {
     pub nodev: bool,
     /// See above.
     pub noexec: bool,
+    /// `U`: all that is in it is given to the container's user.
+    #[serde(default)]
+    pub chown: bool,
 }
 
 impl Default for BindOptions {
@@ -173,6 +211,7 @@ impl Default for BindOptions {
             nosuid: true,
             nodev: true,
             noexec: false,
+            chown: false,
         }
     }
 }
@@ -327,6 +366,19 @@ pub struct Extras {
     pub bundle: Option<Bundled>,
     /// What runs programs of other architectures; none where the image is for this machine.
     pub emulators: Vec<Emulator>,
+    /// What happens to volumes before they are mounted.
+    pub volumes: Vec<VolumeExtra>,
+}
+
+/// What a bind mount of the specification can't say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeExtra {
+    /// Which mount, by its target.
+    pub target: PathBuf,
+    /// While it is empty it gets what the image has in its place.
+    pub copy: bool,
+    /// It is given to the container's user.
+    pub chown: bool,
 }
 
 /// How a container of somebody else's document is started.

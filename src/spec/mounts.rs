@@ -7,7 +7,7 @@ use std::path::Path;
 
 use oci_spec::runtime::{Mount, MountBuilder};
 
-use super::{BindOptions, Facts, Identity, Ids, RunSpec, Volume};
+use super::{BindOptions, Facts, Identity, Ids, RunSpec, Volume, VolumeExtra};
 use crate::error::{Context, Result, catalog::state};
 
 /// In the order in which they are mounted.
@@ -63,7 +63,7 @@ fn own(run: &RunSpec, ids: &Ids, identity: &Identity, facts: &Facts) -> Result<V
 /// below /dev stays: without its devpts a container has no terminal of its own.
 fn is_covered(run: &RunSpec, path: &Path) -> bool {
     let covers = |target: &Path| target == path || (path.starts_with(target) && target != Path::new("/dev"));
-    run.volumes.iter().any(|volume| covers(target(volume)))
+    run.volumes.iter().any(|volume| covers(volume.target()))
 }
 
 fn proc(run: &RunSpec) -> Result<Mount> {
@@ -84,7 +84,9 @@ fn sys(run: &RunSpec) -> Result<Mount> {
 
 fn volume(volume: &Volume) -> Result<Mount> {
     match volume {
-        Volume::Bind { source, target, options } => bind(source, target, &words(options)),
+        Volume::Bind { source, target, options } | Volume::Named { source, target, options, .. } => {
+            bind(source, target, &words(options))
+        }
         Volume::Tmpfs { target, options } => {
             let mut words = vec!["nosuid", "nodev"];
             if !options.iter().any(|option| option.starts_with("mode=")) {
@@ -98,7 +100,7 @@ fn volume(volume: &Volume) -> Result<Mount> {
 
 /// A volume that is read-only is so with all that is mounted below it: the words with an `r` in front.
 fn words(options: &BindOptions) -> String {
-    let BindOptions { read_only, recursive, propagation, nosuid, nodev, noexec } = options;
+    let BindOptions { read_only, recursive, propagation, nosuid, nodev, noexec, chown: _ } = options;
     let all = if *recursive { "r" } else { "" };
     let mut words = vec![format!("{all}bind")];
     words.push(if *read_only { format!("{all}ro") } else { "rw".to_owned() });
@@ -108,10 +110,17 @@ fn words(options: &BindOptions) -> String {
     words.join(",")
 }
 
-fn target(volume: &Volume) -> &Path {
-    match volume {
-        Volume::Bind { target, .. } | Volume::Tmpfs { target, .. } => target,
-    }
+/// What is done with volumes before they are mounted.
+pub(super) fn extras(run: &RunSpec) -> Vec<VolumeExtra> {
+    let extra = |volume: &Volume| {
+        let (copy, chown) = match volume {
+            Volume::Bind { options, .. } => (false, options.chown),
+            Volume::Named { options, copy, .. } => (*copy, options.chown),
+            Volume::Tmpfs { .. } => (false, false),
+        };
+        (copy || chown).then(|| VolumeExtra { target: volume.target().to_owned(), copy, chown })
+    };
+    run.volumes.iter().filter_map(extra).collect()
 }
 
 fn mount(kind: &str, target: &str, words: &str) -> Result<Mount> {

@@ -7,9 +7,13 @@ use super::{code, files, name, none};
 
 /// Each module with all that it may use. Everything below it in the table is lower: so there can be no cycle in it.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("cli", &["oci", "runtime", "state", "network", "cgroup", "image", "plan", "spec", "host", "error"]),
+    (
+        "cli",
+        &["oci", "runtime", "volume", "tree", "state", "network", "cgroup", "image", "plan", "spec", "host", "error"],
+    ),
     ("oci", &["runtime", "network", "cgroup", "plan", "spec", "host", "sys", "error"]),
-    ("runtime", &["state", "network", "cgroup", "image", "plan", "spec", "host", "sys", "error"]),
+    ("runtime", &["volume", "tree", "state", "network", "cgroup", "image", "plan", "spec", "host", "sys", "error"]),
+    ("volume", &["state", "image", "spec", "host", "sys", "error"]),
     ("network", &["plan", "spec", "host", "sys", "error"]),
     ("cgroup", &["plan", "spec", "host", "sys", "error"]),
     ("state", &["image", "spec", "host", "sys", "error"]),
@@ -17,6 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan", &["spec", "host", "error"]),
     ("spec", &["host", "error"]),
     ("host", &["sys", "error"]),
+    ("tree", &["sys", "error"]),
     ("sys", &["error"]),
     ("error", &[]),
 ];

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod copies;
 mod ends;
 mod exec;
 mod exec_attacks;
@@ -13,6 +14,7 @@ mod logs;
 mod restarts;
 mod shown;
 mod soak;
+mod volumes;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -273,6 +273,18 @@ fn mounts(container: &Container) -> Vec<Value> {
                 "Propagation": options.propagation,
             }));
         }
+        if let Volume::Named { name, source, target, options, .. } = volume {
+            all.push(json!({
+                "Type": "volume",
+                "Name": name,
+                "Driver": "local",
+                "Source": source.display().to_string(),
+                "Destination": target.display().to_string(),
+                "Mode": "",
+                "RW": !options.read_only,
+                "Propagation": "",
+            }));
+        }
     }
     all
 }

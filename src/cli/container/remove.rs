@@ -15,6 +15,7 @@ use crate::host::Dirs;
 use crate::runtime::container as runtime;
 use crate::runtime::container::collect_one;
 use crate::state::{self, Container, Containers};
+use crate::volume;
 
 /// `rl rm`.
 pub const RM: Verb = Verb { name: "rm", about: "Remove containers", command: rm_command, run: rm };
@@ -59,9 +60,15 @@ fn rm(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
             if let Some(ended) = containers.read(&container.record.id)? {
                 remove(&containers, &ended)?;
             }
+            if matches.get_flag("volumes") {
+                volume::remove_of(&host.dirs, &container.record.id)?;
+            }
             return Ok(Some(text.to_owned()));
         }
         remove(&containers, &container)?;
+        if matches.get_flag("volumes") {
+            volume::remove_of(&host.dirs, &container.record.id)?;
+        }
         Ok(Some(text.to_owned()))
     }))
 }

@@ -144,8 +144,9 @@ fn files() -> Vec<Arg> {
         vec![
             switch("rootfs", "The first word is a directory (DIR, or DIR:O below a throw-away overlay), not an image"),
             switch("read-only", "Root file system read-only, with tmpfs on /tmp, /run and /var/tmp"),
-            list("volume", "SRC:DST[:OPTS]", "Bind a file or directory: ro, rw, bind, noexec, ...").short('v'),
-            list("mount", "TYPE,...", "type=bind|tmpfs,src=,dst=,ro,..."),
+            list("volume", "[SRC:]DST[:OPTS]", "A volume by name, or a file or directory: ro, U, nocopy, noexec, ...")
+                .short('v'),
+            list("mount", "TYPE,...", "type=bind|volume|tmpfs,src=,dst=,ro,..."),
             list("tmpfs", "DST[:OPTS]", "A tmpfs: size=, mode=, ro, noexec, ..."),
             list("device", "SRC[:DST[:rwm]]", "A device of the host, or all devices of a directory"),
             value("shm-size", "SIZE", "Size of /dev/shm, 64000k by default"),

@@ -31,7 +31,7 @@ pub(in crate::cli) fn environment(files: &[String], words: &[String]) -> Result<
 }
 
 /// Like [`environment`], but a label without a value is empty.
-pub(super) fn labels(files: &[String], words: &[String]) -> Result<Pairs> {
+pub(in crate::cli) fn labels(files: &[String], words: &[String]) -> Result<Pairs> {
     let mut lines = Vec::new();
     for file in files {
         lines.extend(

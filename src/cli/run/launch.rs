@@ -25,8 +25,9 @@ use crate::runtime::parent::{self, Ended, Job};
 use crate::runtime::seccomp;
 use crate::runtime::storage::{self, Driver};
 use crate::runtime::supervisor::Origin;
-use crate::spec::{self, Extras, Facts, Identity, Ids, ImageConfig, RunSpec, UserNs};
+use crate::spec::{self, Extras, Facts, Identity, Ids, ImageConfig, RunSpec, UserNs, Volume};
 use crate::state::{Record, Status};
+use crate::volume;
 
 /// Everything that is known before anything is made.
 struct Compiled {
@@ -75,7 +76,11 @@ fn foreground(globals: &Globals, host: &Host, run: &RunSpec, from: From<'_>) -> 
     warn_fallback(entered.fallback.as_ref());
     let mut made = Made::new(globals, host, run, from)?;
     let ended = made.launch(host, &entered, Mode::Foreground);
+    let (id, anonymous) = (made.record.id.clone(), made.record.run.volumes.iter().any(Volume::is_anonymous));
     made.container.remove(!run.remove && ended.is_ok())?;
+    if run.remove && anonymous {
+        volume::remove_of(&host.dirs, &id)?;
+    }
     ended
 }
 
@@ -135,6 +140,8 @@ impl Made {
     }
 
     pub(super) fn launch(&mut self, host: &Host, entered: &Entered, mode: Mode<'_>) -> Result<u8> {
+        let ids = resolve_ids(host, &self.record.run.userns, entered)?;
+        volume::prepare(&mut self.record.run, &self.ground.image, &ids, &host.dirs, &self.record.id)?;
         let root = self.ground.layers.below(&self.container.data, self.record.run.remove);
         let driver = self.driver;
         Launch { host, entered, made: self, mode }.start(&root, driver)
@@ -259,6 +266,9 @@ fn print(host: &Host, run: &RunSpec, (place, platform): From<'_>, format: PlanFo
     let name = run.name.clone().unwrap_or_else(|| id[..12].to_owned());
     let identity = Identity { dir: host.dirs.containers().join(&id), id, name };
     let root = layers.below(&host.dirs.data.join("containers").join(&identity.id), run.remove);
+    let mut run = run.clone();
+    volume::foresee(&mut run, &image, &host.dirs);
+    let run = &run;
     let compiled = compile(host, run, &entered, &image, &root, &identity, &foreign.emulators)?;
     let json = |value: serde_json::Result<String>| value.context(&state::INTERNAL, || "write JSON".into());
     let text = match format {

@@ -7,8 +7,8 @@ use std::path::{Component, Path, PathBuf};
 
 use super::limits::size;
 use super::wrong;
-use crate::error::{Context, Error, Result, catalog::command_line, catalog::rootfs};
-use crate::spec::{BindOptions, Volume};
+use crate::error::{Context, Error, Result, catalog, catalog::command_line, catalog::rootfs};
+use crate::spec::{BindOptions, Volume, is_volume_name};
 
 /// What lxcfs and its like show a container in the place of the host's numbers; runc allows the same.
 const PROC_FILES: [&str; 8] = [
@@ -34,10 +34,7 @@ pub(super) fn volumes(volumes: &[String], mounts: &[String], tmpfs: &[String]) -
     for word in tmpfs {
         all.push(tmpfs_words(word)?);
     }
-    let target = |volume: &Volume| match volume {
-        Volume::Bind { target, .. } | Volume::Tmpfs { target, .. } => target.clone(),
-    };
-    let mut targets: Vec<_> = all.iter().map(target).collect();
+    let mut targets: Vec<_> = all.iter().map(|volume| volume.target().to_owned()).collect();
     targets.sort();
     match targets.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(Error::new(&command_line::CONFLICT, format!("two volumes on {}", pair[0].display()))),
@@ -52,7 +49,9 @@ fn volume(word: &str) -> Result<Volume> {
     if parts.next().is_some() {
         return Err(wrong("volume", word, "at most two colons; with a colon in a path, use --mount"));
     }
-    let Some(second) = second else { return Err(anonymous(word)) };
+    let Some(second) = second else {
+        return Ok(named("", target("volume", first)?, BindOptions::default(), true));
+    };
     if first.is_empty() {
         return Err(bad());
     }
@@ -60,20 +59,48 @@ fn volume(word: &str) -> Result<Volume> {
         return Err(Error::new(&rootfs::VOLUME, format!("--volume {word:?}: the shell has left the ~ as it is"))
             .fix("Shells replace it at the beginning of a word only. Write -v \"$HOME/...:TARGET\"."));
     }
-    if !first.starts_with(['/', '.']) {
-        return Err(Error::new(&rootfs::VOLUME, format!("--volume {word:?}: {first:?} would be a named volume"))
-            .fix(format!("There are no named volumes yet. For a directory of that name, write ./{first}")));
-    }
-    let mut bind = BindOptions::default();
+    let (mut bind, mut copy) = (BindOptions::default(), true);
     for option in options.unwrap_or_default().split(',').filter(|option| !option.is_empty()) {
-        bind_option(&mut bind, option, "volume", word)?;
+        match option {
+            "copy" | "nocopy" => copy = option == "copy",
+            _ => bind_option(&mut bind, option, "volume", word)?,
+        }
     }
-    Ok(Volume::Bind { source: source(first)?, target: target("volume", second)?, options: bind })
+    let to = target("volume", second)?;
+    if !first.starts_with(['/', '.']) {
+        return Ok(named(volume_name("volume", word, first)?, to, bind, copy));
+    }
+    let from = source(first)?;
+    refuse_home(&bind, &from)?;
+    Ok(Volume::Bind { source: from, target: to, options: bind })
 }
 
-fn anonymous(word: &str) -> Error {
-    Error::new(&rootfs::VOLUME, format!("--volume {word:?} has no source"))
-        .fix("Anonymous volumes do not exist yet. Give SOURCE:TARGET, or use --tmpfs TARGET for a scratch directory.")
+/// An empty name: one is made up when the container is made.
+fn named(name: &str, target: PathBuf, options: BindOptions, copy: bool) -> Volume {
+    Volume::Named { name: name.to_owned(), source: PathBuf::new(), target, options, copy, anonymous: name.is_empty() }
+}
+
+fn volume_name<'a>(flag: &str, word: &str, name: &'a str) -> Result<&'a str> {
+    if is_volume_name(name) {
+        return Ok(name);
+    }
+    let error = Error::new(&catalog::volume::VOLUME_NAME, format!("--{flag} {word:?}: {name:?}"));
+    Err(if name.contains('/') { error.fix(format!("For a directory of the host, write ./{name}")) } else { error })
+}
+
+/// With U somebody's own home, or all of the machine, would become the container user's.
+fn refuse_home(bind: &BindOptions, from: &Path) -> Result<()> {
+    let homes = [std::env::var_os("HOME").map(PathBuf::from), own_home()];
+    let is_above = |home: &PathBuf| std::fs::canonicalize(home).is_ok_and(|home| home.starts_with(from));
+    if bind.chown && (from == Path::new("/") || homes.iter().flatten().any(is_above)) {
+        return Err(Error::new(&catalog::volume::VOLUME_OWNER, format!("use {} with U", from.display())));
+    }
+    Ok(())
+}
+
+/// As the user database has it, whatever HOME says.
+fn own_home() -> Option<PathBuf> {
+    nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten().map(|user| user.dir)
 }
 
 fn bind_option(bind: &mut BindOptions, option: &str, flag: &str, word: &str) -> Result<()> {
@@ -89,21 +116,15 @@ fn bind_option(bind: &mut BindOptions, option: &str, flag: &str, word: &str) -> 
         "exec" => bind.noexec = false,
         "noexec" => bind.noexec = true,
         "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" => option.clone_into(&mut bind.propagation),
-        // Relabelling means something on SELinux hosts only, and there an unprivileged user may not do it; copying and volumes
-        // belong together. All are accepted in scripts that were written for podman.
+        // Relabelling means something on SELinux hosts only, and there an unprivileged user may not do it; a bind copies nothing.
+        // All are accepted in scripts that were written for docker and podman.
         "z" | "Z" | "copy" | "nocopy" | "cached" | "delegated" | "consistent" => {}
-        "U" => return Err(Error::new(
-            &rootfs::VOLUME,
-            format!("--{flag} {word:?}: U (change the owner) is not supported"),
-        )
-        .fix(
-            "Container root is you, so your files need no change; for another user: rl unshare chown -R UID:GID DIR.",
-        )),
+        "U" => bind.chown = true,
         _ => {
             return Err(wrong(
                 flag,
                 word,
-                "options ro, rw, rbind, bind, [no]exec, [no]suid, [no]dev, [r]private, [r]slave, [r]shared",
+                "options ro, rw, U, nocopy, rbind, bind, [no]exec, [no]suid, [no]dev, [r]private, [r]slave, [r]shared",
             ));
         }
     }
@@ -112,9 +133,9 @@ fn bind_option(bind: &mut BindOptions, option: &str, flag: &str, word: &str) -> 
 
 fn mount(word: &str) -> Result<Volume> {
     let fields = fields(word)
-        .ok_or_else(|| wrong("mount", word, "type=bind|tmpfs,KEY=VALUE,... (a field with a comma in quotes)"))?;
+        .ok_or_else(|| wrong("mount", word, "type=bind|volume|tmpfs,KEY=VALUE,... (a field with a comma in quotes)"))?;
     let (mut kind, mut from, mut to) = ("bind".to_owned(), None, None);
-    let (mut bind, mut options) = (BindOptions::default(), Vec::new());
+    let (mut bind, mut options, mut copy) = (BindOptions::default(), Vec::new(), true);
     for field in &fields {
         let (key, value) = field.split_once('=').map_or((field.as_str(), None), |(key, value)| (key, Some(value)));
         let needed = || value.ok_or_else(|| wrong("mount", word, &format!("a value for {key}")));
@@ -130,6 +151,8 @@ fn mount(word: &str) -> Result<Volume> {
             "bind-nonrecursive" => {
                 bind.recursive = !truth(value).ok_or_else(|| wrong("mount", word, "true or false"))?
             }
+            "volume-nocopy" => copy = !truth(value).ok_or_else(|| wrong("mount", word, "true or false"))?,
+            "U" | "chown" => bind.chown = truth(value).ok_or_else(|| wrong("mount", word, "true or false"))?,
             "tmpfs-size" => options.push(format!("size={}", size("mount", needed()?)?)),
             "tmpfs-mode" => options.push(format!("mode={}", octal("mount", needed()?, word)?)),
             other if value.is_none() => bind_option(&mut bind, other, "mount", word)?,
@@ -141,11 +164,20 @@ fn mount(word: &str) -> Result<Volume> {
         ("bind", Some(_)) if !options.is_empty() => {
             Err(wrong("mount", word, "tmpfs-size= and tmpfs-mode= with a tmpfs only"))
         }
-        ("bind", Some(from)) => Ok(Volume::Bind { source: source(from)?, target: to, options: bind }),
+        ("bind", Some(from)) => {
+            let from = source(from)?;
+            refuse_home(&bind, &from)?;
+            Ok(Volume::Bind { source: from, target: to, options: bind })
+        }
+        ("volume", _) if !options.is_empty() => {
+            Err(wrong("mount", word, "tmpfs-size= and tmpfs-mode= with a tmpfs only"))
+        }
+        ("volume", None) => Ok(named("", to, bind, copy)),
+        ("volume", Some(from)) => Ok(named(volume_name("mount", word, from)?, to, bind, copy)),
         ("bind", None) => Err(wrong("mount", word, "a src=")),
         ("tmpfs", None) => {
-            let BindOptions { read_only, recursive, propagation, nosuid, nodev, noexec } = bind;
-            if !recursive || propagation != BindOptions::default().propagation {
+            let BindOptions { read_only, recursive, propagation, nosuid, nodev, noexec, chown } = bind;
+            if !recursive || chown || propagation != BindOptions::default().propagation {
                 return Err(wrong("mount", word, "bind options with a bind only"));
             }
             let words = [(read_only, "ro"), (noexec, "noexec"), (!nosuid, "suid"), (!nodev, "dev")];
@@ -153,7 +185,7 @@ fn mount(word: &str) -> Result<Volume> {
             Ok(Volume::Tmpfs { target: to, options })
         }
         ("tmpfs", Some(_)) => Err(wrong("mount", word, "no src= for a tmpfs")),
-        (other, _) => Err(wrong("mount", word, &format!("type bind or tmpfs, not {other:?}"))),
+        (other, _) => Err(wrong("mount", word, &format!("type bind, volume or tmpfs, not {other:?}"))),
     }
 }
 
@@ -266,7 +298,7 @@ mod tests {
     fn bind(word: &str) -> Result<(PathBuf, BindOptions)> {
         match volume(word)? {
             Volume::Bind { target, options, .. } => Ok((target, options)),
-            Volume::Tmpfs { .. } => panic!("a bind was expected"),
+            _ => panic!("a bind was expected"),
         }
     }
 
@@ -287,7 +319,6 @@ mod tests {
         for bad in [
             "",
             ":",
-            "/tmp",
             "/tmp:",
             ":/x",
             "/tmp:x",
@@ -295,9 +326,10 @@ mod tests {
             "/tmp:/a/../b",
             "/tmp:/x:bogus",
             "/tmp:/x:ro:y",
-            "name:/x",
+            "-name:/x",
+            "na/me:/x",
             "/nowhere/at/all:/x",
-            "/tmp:/x:U",
+            "/:/x:U",
         ] {
             assert!(volume(bad).is_err(), "{bad:?}");
         }
@@ -351,16 +383,27 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_not_taken_for_a_directory() {
-        let error = volume("data:/x").expect_err("no named volumes");
-        assert!(error.remedy().contains("./data"), "{error}");
+    fn a_name_is_a_volume_and_a_path_is_a_directory() {
+        let made = |word| volume(word).expect(word);
+        let Volume::Named { name, target, copy, anonymous, options, .. } = made("data:/x:ro,nocopy,U") else {
+            panic!("a volume was expected")
+        };
+        assert_eq!((name.as_str(), target.as_path(), copy, anonymous), ("data", Path::new("/x"), false, false));
+        assert!(options.read_only && options.chown);
+        let Volume::Named { name, anonymous: true, copy: true, .. } = made("/x") else { panic!("an anonymous volume") };
+        assert_eq!(name, "");
+        let Volume::Named { name, .. } = mount("type=volume,src=data,dst=/x,volume-nocopy").expect("mount") else {
+            panic!("a volume was expected")
+        };
+        assert_eq!(name, "data");
+        assert!(volume("da/ta:/x").expect_err("a path").remedy().contains("./da/ta"));
     }
 
     #[test]
     fn a_tmpfs_has_options_of_its_own() {
         let made = |word| match tmpfs_words(word).expect(word) {
             Volume::Tmpfs { options, .. } => options.join(","),
-            Volume::Bind { .. } => panic!("a tmpfs was expected"),
+            _ => panic!("a tmpfs was expected"),
         };
         assert_eq!(made("/x"), "");
         assert_eq!(made("/x:size=64m,mode=0700,ro,uid=1000,notmpcopyup"), "size=67108864,mode=0700,ro,uid=1000");
@@ -384,7 +427,7 @@ mod tests {
         #[test]
         fn an_accepted_target_is_absolute_and_plain(word in "[/a.:,\" =]{0,24}") {
             for parsed in [volume(&word), mount(&word), tmpfs_words(&word)].into_iter().flatten() {
-                let (Volume::Bind { target, .. } | Volume::Tmpfs { target, .. }) = parsed;
+                let target = parsed.target();
                 prop_assert!(target.is_absolute() && target != Path::new("/"));
                 let plain = |part: Component<'_>| matches!(part, Component::RootDir | Component::Normal(_));
                 prop_assert!(target.components().all(plain));

@@ -242,7 +242,7 @@ fn fresh(filesystem: &str, target: &Path, attributes: Attributes, options: &[(St
 }
 
 fn bind(step: &Step, plan: &Plan) -> String {
-    let Step::Bind { source, target, recursive, attributes, propagation, device, deep: _ } = step else {
+    let Step::Bind { source, target, recursive, attributes, propagation, device, deep: _, copy, owner } = step else {
         return String::new();
     };
     let made = plan.host.files.iter().any(|(path, _)| path == source);
@@ -258,6 +258,14 @@ fn bind(step: &Step, plan: &Plan) -> String {
     } else {
         format!("if [ -d {from} ]; then mkdir -p {to}; else [ -e {to} ] || : >{to}; fi\n")
     };
+    if *copy {
+        text.push_str("# A new volume begins with what the image has there.\n");
+        let _ = writeln!(text, "[ -n \"$(ls -A {from})\" ] || cp -a {to}/. {from}/");
+    }
+    if let Some(owner) = owner {
+        let owner = if owner.is_empty() { "0:0" } else { owner };
+        let _ = writeln!(text, "chown -R -h {} {from}", quote(owner));
+    }
     let _ = writeln!(text, "mount {verb} {from} {to}");
     let words = words(*attributes);
     if !words.is_empty() {

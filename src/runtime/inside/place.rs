@@ -18,7 +18,9 @@ use crate::sys::namespace;
 
 /// What has to be entered.
 pub(in crate::runtime) struct Place {
-    /// A process that is in all of them.
+    /// A process that is in all of them, by number.
+    pub(in crate::runtime) pid: i32,
+    /// The same, for sure.
     pub(in crate::runtime) pidfd: OwnedFd,
     /// The user namespace that owns the container's, where it is not the caller's own.
     pub(in crate::runtime) base: Option<OwnedFd>,
@@ -52,6 +54,11 @@ impl Place {
         Ok(place)
     }
 
+    /// Whether the process is still there, and so its number still its own.
+    pub(in crate::runtime) fn alive(&self) -> Result<()> {
+        alive(&self.pidfd)
+    }
+
     /// Of the process of this number.
     pub(in crate::runtime) fn through(pid: i32, pidfd: OwnedFd) -> Result<Self> {
         let doing = || format!("look at the namespaces of process {pid}");
@@ -73,7 +80,7 @@ impl Place {
             None
         };
         let pids = all.contains(CloneFlags::CLONE_NEWPID);
-        Ok(Self { pidfd, base, pids, others: all - CloneFlags::CLONE_NEWPID })
+        Ok(Self { pid, pidfd, base, pids, others: all - CloneFlags::CLONE_NEWPID })
     }
 }
 

@@ -55,8 +55,7 @@ impl Root {
                     attributes,
                     deep: Attributes::default(),
                     propagation: Propagation::Private,
-                    device: true,
-                };
+                    device: true, copy: false, owner: None };
                 host.map_or(Ok(()), |tree| self.bind(&bind, tree))
             }
             Err(Errno::EEXIST) => Ok(()),

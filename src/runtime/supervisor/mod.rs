@@ -32,6 +32,7 @@ use crate::state::events::{self, Subject};
 use crate::state::{self, Lock, Status};
 use crate::sys::child::{Exit, open_pidfd, reap_any, signal_pid, signal_pidfd, wait_pid, wait_pidfd};
 use crate::sys::signal::Signals;
+use crate::volume;
 
 /// Docker's: the first wait, doubled with every restart up to the longest; from the beginning again after a run that was this long.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -253,7 +254,11 @@ impl Supervisor<'_> {
             let _ = nix::mount::umount2(mounted, nix::mount::MntFlags::MNT_DETACH);
         }
         let identity = Identity { id: id.clone(), name: name.clone(), dir: run };
-        let removed = Container::inherited(&dirs, identity, lock).remove(!self.handoff.remove);
+        let gone = identity.id.clone();
+        let mut removed = Container::inherited(&dirs, identity, lock).remove(!self.handoff.remove);
+        if self.handoff.remove {
+            removed = removed.and_then(|()| volume::remove_of(&dirs, &gone));
+        }
         if self.handoff.remove {
             events::tell(&dirs, Subject { id, name, image }, "destroy", &[]);
         }

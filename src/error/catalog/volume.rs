@@ -1,0 +1,30 @@
+//! RL045x and RL046x: volumes, and files of containers.
+
+use super::entries;
+
+entries! {
+    /// A name that can't be a volume's.
+    VOLUME_NAME = 451, exit 125, "cannot use this volume name",
+        why "A volume's name is made of [a-zA-Z0-9][a-zA-Z0-9_.-]*; what has a slash is a path.",
+        fix "Choose another name, or give a path that begins with / or ./ to bind a directory of the host.";
+    /// There is no such volume.
+    NO_VOLUME = 452, exit 1, "no such volume",
+        why "No volume has this name.",
+        fix "rl volume ls shows all volumes.";
+    /// Somebody uses it.
+    VOLUME_IN_USE = 453, exit 1, "the volume is in use",
+        why "A container, running or not, was made with this volume, and would be started without its files.",
+        fix "Remove the container first: rl rm NAME.";
+    /// A volume can't be made, read or removed.
+    VOLUME_STATE = 454, exit 125, "cannot make or change a volume",
+        why "The disk is full or read-only, or the volume's directory was changed by hand.",
+        fix "Check free space and the path that is named.";
+    /// :U would give away more than the volume.
+    VOLUME_OWNER = 455, exit 125, "cannot change the volume's owner",
+        why "U gives all files of a volume to the container's user. Of your home directory, or of /, it would take you your own files; and a file that you own is none of the container's where its ids leave yours out (--userns=nomap, auto).",
+        fix "Give the volume a directory of its own, or leave U out.";
+    /// Files can't be copied into or out of a container.
+    COPY = 461, exit 125, "cannot copy",
+        why "A path is not there, is of another kind than its target, leads out of its tree, or the disk is full. Names are looked up inside the container's root; nothing in the container is executed for it.",
+        fix "Check both paths: rl cp CONTAINER:/path ./path, or rl cp ./path CONTAINER:/path.";
+}

@@ -1,0 +1,179 @@
+//! Volumes: named and anonymous, what is in them, whose they are, when they go.
+
+mod everywhere {
+    use crate::support::Rl;
+    use crate::{Clean, background};
+
+    fn names(rl: &Rl) -> Vec<String> {
+        rl.run(&["volume", "ls", "-q"]).success().stdout.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_volume_outlives_its_containers_and_is_shared_by_them() {
+        let rl = Rl::new();
+        rl.run(&["run", "--rm", "-v", "data:/data", "busybox", "sh", "-c", "echo kept >/data/file"]).success();
+        let out = rl.run(&["run", "--rm", "-v", "data:/other:ro", "busybox", "cat", "/other/file"]).success();
+        assert_eq!(out.stdout, "kept\n");
+        rl.run(&["run", "--rm", "-v", "data:/x:ro", "busybox", "touch", "/x/no"]).fails_with(1);
+        let mount = ["run", "--rm", "--mount", "type=volume,src=data,dst=/x", "busybox", "cat", "/x/file"];
+        assert_eq!(rl.run(&mount).success().stdout, "kept\n");
+        assert_eq!(names(&rl), ["data"]);
+        rl.run(&["volume", "rm", "data"]).success();
+        assert!(names(&rl).is_empty());
+    }
+
+    #[test]
+    fn a_new_volume_begins_with_the_images_files() {
+        let rl = Rl::new();
+
+        let of_the_image = rl.run(&["run", "--rm", "busybox", "sh", "-c", "cd /bin; ls -ln | sort"]).success().stdout;
+        let copied = ["run", "--rm", "-v", "bin:/bin", "busybox", "sh", "-c", "cd /bin; ls -ln | sort"];
+        assert_eq!(rl.run(&copied).success().stdout, of_the_image);
+        // Only while it is empty.
+        rl.run(&["run", "--rm", "-v", "etc:/data", "busybox", "touch", "/data/own"]).success();
+        let out = rl.run(&["run", "--rm", "-v", "etc:/usr", "busybox", "ls", "/usr"]).success();
+        assert_eq!(out.stdout, "own\n");
+        let out = rl.run(&["run", "--rm", "-v", "none:/bin/sub:nocopy", "busybox", "ls", "/bin/sub"]).success();
+        assert_eq!(out.stdout, "");
+    }
+
+    #[test]
+    fn anonymous_volumes_go_with_their_container() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        rl.run(&["run", "--rm", "-v", "/data", "busybox", "touch", "/data/x"]).success();
+        assert!(names(&rl).is_empty(), "{:?}", names(&rl));
+        background(&rl, &["--rm", "--name", "short", "-v", "/data", "busybox", "sleep", "1000"]);
+        assert_eq!(names(&rl).len(), 1);
+        rl.run(&["stop", "-t", "0", "short"]).success();
+        crate::eventually("the volume goes with the container", || names(&rl).is_empty());
+        background(&rl, &["--name", "stays", "-v", "/data", "-v", "named:/named", "busybox", "sleep", "1000"]);
+        let used = names(&rl).into_iter().find(|name| name != "named").expect("an anonymous one");
+        rl.run(&["volume", "rm", &used]).fails_with(1);
+        rl.run(&["volume", "prune", "-af"]).success();
+        assert_eq!(names(&rl).len(), 2, "what is used stays");
+        rl.run(&["exec", "stays", "touch", "/data/x"]).success();
+        rl.run(&["stop", "-t", "0", "stays"]).success();
+        rl.run(&["start", "stays"]).success();
+        rl.run(&["exec", "stays", "ls", "/data/x"]).success();
+        assert_eq!(names(&rl).len(), 2, "a restart makes no new one");
+        rl.run(&["rm", "-f", "-v", "-t", "0", "stays"]).success();
+        assert_eq!(names(&rl), ["named"]);
+    }
+
+    #[test]
+    fn volumes_have_verbs_of_their_own() {
+        let rl = Rl::new();
+        assert_eq!(rl.run(&["volume", "create", "--label", "a=b", "one"]).success().stdout, "one\n");
+        rl.run(&["volume", "create", "one"]).success();
+        rl.run(&["volume", "create", "two"]).success();
+        assert_eq!(names(&rl), ["one", "two"]);
+        assert_eq!(rl.run(&["volume", "ls", "-q", "-f", "label=a=b"]).success().stdout, "one\n");
+        assert_eq!(rl.run(&["volume", "ls"]).success().stdout, "DRIVER    VOLUME NAME\nlocal     one\nlocal     two\n");
+        let out = rl.run(&["volume", "inspect", "-f", "{{.Name}} {{.Driver}} {{.Labels.a}} {{.Mountpoint}}", "one"]);
+        let place = rl.root().join("volumes/one/_data");
+        assert_eq!(out.success().stdout, format!("one local b {}\n", place.display()));
+        rl.run(&["volume", "rm", "none"]).fails_with(1);
+        rl.run(&["volume", "rm", "-f", "none"]).success();
+        for bad in ["../x", "-rf", "a/b", "a\nb", &"a".repeat(300)] {
+            assert_ne!(rl.run(&["volume", "create", "--", bad]).code(), 0, "{bad:?}");
+        }
+        let out = rl.run(&["volume", "rm", "one", "none", "two"]).fails_with(1);
+        assert_eq!(out.stdout, "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_plan_makes_no_volume() {
+        let rl = Rl::new();
+        let out = rl.run(&["run", "--plan=json", "-v", "data:/data", "busybox", "true"]).success();
+        assert!(out.stdout.contains("volumes/data/_data") && out.stdout.contains("\"copy\": true"), "{}", out.stdout);
+        assert!(names(&rl).is_empty());
+    }
+}
+
+mod full_map {
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    use crate::support::{Canary, Rl};
+
+    /// Row 30.
+    #[test]
+    fn u_gives_away_what_is_in_the_volume_and_nothing_else() {
+        let rl = Rl::new();
+        let canary: Canary = rl.canary();
+        let (dir, outside) = (rl.dir("volume"), rl.dir("outside"));
+        std::fs::create_dir(dir.join("sub")).expect("mkdir");
+        for file in ["own", "sub/own"] {
+            std::fs::write(dir.join(file), "").expect("write");
+        }
+        std::fs::write(outside.join("secret"), "").expect("write");
+        std::fs::hard_link(dir.join("own"), dir.join("sub/twin")).expect("link");
+        symlink(&outside, dir.join("away")).expect("symlink");
+        symlink(outside.join("secret"), dir.join("file")).expect("symlink");
+        std::fs::hard_link(outside.join("secret"), dir.join("hard")).expect("link");
+        let me = std::fs::metadata(outside.join("secret")).expect("stat").uid();
+        let volume = format!("{}:/data:U", dir.display());
+        let nested = format!("{}:/data/nested", outside.display());
+        let script = "stat -c '%u:%g %n' /data /data/own /data/sub /data/sub/own /data/sub/twin /data/hard";
+        let out = rl.run(&["run", "--rm", "-u", "7:8", "-v", &volume, "-v", &nested, "busybox", "sh", "-c", script]);
+        let wanted = "7:8 /data\n7:8 /data/own\n7:8 /data/sub\n7:8 /data/sub/own\n7:8 /data/sub/twin\n0:0 /data/hard\n";
+        assert_eq!(out.success().stdout, wanted);
+        for path in [&outside, &outside.join("secret")] {
+            assert_eq!(std::fs::metadata(path).expect("stat").uid(), me, "{}", path.display());
+        }
+        canary.is_untouched("U");
+        let home = std::env::var("HOME").expect("HOME");
+        let above = std::path::Path::new(&home).parent().expect("a parent").display().to_string();
+        for path in [home.as_str(), "/", &above] {
+            let out =
+                rl.command(&["run", "--rm", "-v", &format!("{path}:/data:U"), "busybox", "true"]).env("HOME", &home);
+            let out = out.output().fails_with(125);
+            assert!(out.stderr.contains("RL0455"), "{path}: {}", out.stderr);
+        }
+    }
+
+    #[test]
+    fn a_new_volume_belongs_to_the_containers_root_whoever_that_is() {
+        for map in ["keep-id", "auto", "nomap"] {
+            let rl = Rl::new();
+            let flag = format!("--userns={map}");
+            let words = [
+                "run",
+                "--rm",
+                "-u",
+                "0",
+                &flag,
+                "-v",
+                "data:/data",
+                "busybox",
+                "sh",
+                "-c",
+                "stat -c %u:%g /data; echo x >/data/x",
+            ];
+            assert_eq!(rl.run(&words).success().stdout, "0:0\n", "{map}");
+        }
+    }
+
+    #[test]
+    fn owners_modes_and_attributes_of_the_image_come_along() {
+        let rl = Rl::with_debian();
+        let script = "stat -c '%u:%g %a %n' /var/mail /var/cache/apt /var/cache/apt/archives /var/cache/apt/archives/partial 2>/dev/null; getcap -r /usr/bin 2>/dev/null";
+        let plain = rl.run(&["run", "--rm", "debian", "sh", "-c", script]);
+        let out = rl.run(&[
+            "run",
+            "--rm",
+            "-v",
+            "mail:/var/mail",
+            "-v",
+            "cache:/var/cache",
+            "-v",
+            "bin:/usr/bin",
+            "debian",
+            "sh",
+            "-c",
+            script,
+        ]);
+        assert_eq!(out.stdout, plain.stdout);
+        assert!(out.stdout.contains("/var/mail"), "{}", out.stdout);
+    }
+}
