@@ -46,20 +46,32 @@ pub fn adopt(fd: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// Gives back the pages of code and constants that this process has touched so far. They come back from the file when they are needed; a
-/// process that will only wait needs few of them. Nothing depends on it.
-pub fn forget_clean_pages() {
-    let Ok(text) = std::fs::read_to_string("/proc/self/smaps") else { return };
-    let mut mapping = None;
-    for line in text.lines() {
-        if let Some(found) = read_only_file(line) {
-            mapping = found;
-        } else if let (Some((start, end)), Some("0 kB")) = (mapping, line.strip_prefix("Anonymous:").map(str::trim)) {
-            // SAFETY: a private mapping of a file, not writable, of which no page was ever changed (relocated ones are anonymous):
-            // what is dropped is read again from the file with the same content.
-            unsafe {
-                libc::madvise(std::ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_DONTNEED);
+/// Pages of code and constants, which come back from their file when they are needed. A process that only waits needs few.
+#[derive(Debug)]
+pub struct CleanPages(Vec<(usize, usize)>);
+
+impl CleanPages {
+    /// Those of this process; none where it can't be told which they are.
+    pub fn find() -> Self {
+        let text = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+        let (mut mapping, mut found) = (None, Vec::new());
+        for line in text.lines() {
+            if let Some(begun) = read_only_file(line) {
+                mapping = begun;
+            } else if line.strip_prefix("Anonymous:").is_some_and(|size| size.trim() == "0 kB") {
+                found.extend(mapping.take());
             }
+        }
+        Self(found)
+    }
+
+    /// Gives them back to the kernel.
+    pub fn forget(&self) {
+        for (start, end) in &self.0 {
+            let address = std::ptr::with_exposed_provenance_mut(*start);
+            // SAFETY: a private mapping of a file, not writable, of which no page was ever changed (relocated ones are anonymous),
+            // and which nobody unmaps: what is dropped is read again from the file with the same content.
+            unsafe { libc::madvise(address, end - start, libc::MADV_DONTNEED) };
         }
     }
 }

@@ -159,7 +159,11 @@ containers() {
 		"runc --root $work/run/runc run --bundle $work/bundle bench"
 }
 
-[ -n "$only" ] || containers
+if [ -z "$only" ]; then
+	containers
+	. "$top/tests/bench/living.sh"
+	living
+fi
 if [ -e "$cache/big.tar.gz" ] && command -v docker-registry >/dev/null; then
 	. "$top/tests/bench/images.sh"
 	images

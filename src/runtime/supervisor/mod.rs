@@ -31,6 +31,7 @@ use crate::spec::lifecycle::OnUnhealthy;
 use crate::state::events::{self, Subject};
 use crate::state::{self, Lock, Status};
 use crate::sys::child::{Exit, open_pidfd, reap_any, signal_pid, signal_pidfd, wait_pid, wait_pidfd};
+use crate::sys::process::CleanPages;
 use crate::sys::signal::Signals;
 use crate::volume;
 
@@ -38,6 +39,8 @@ use crate::volume;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const LONG_RUN: u64 = 10_000_000_000;
+/// After which memory is given back.
+const QUIET: Duration = Duration::from_secs(1);
 /// What helpers have to end after the container.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -58,6 +61,7 @@ struct Supervisor<'a> {
     clients: Clients,
     log: Log,
     checks: Option<Checks>,
+    pages: CleanPages,
     /// Somebody has asked this process to end.
     stopping: bool,
     kill_at: Option<Instant>,
@@ -80,6 +84,7 @@ pub fn watch(handoff: &Handoff) -> Result<Outcome> {
         clients: Clients::new(held.listener, streams.is_terminal()),
         log: Log::open(&state::data_of(&dirs, &handoff.id), handoff.log),
         checks: handoff.health.clone().map(|health| Checks::new(health, &handoff.id, dirs.clone())),
+        pages: CleanPages::find(),
         streams,
         stopping: false,
         kill_at: None,
@@ -87,8 +92,6 @@ pub fn watch(handoff: &Handoff) -> Result<Outcome> {
     if let Some(client) = held.client {
         supervisor.clients.add(client, true);
     }
-    // From here on it mostly waits.
-    crate::sys::process::forget_clean_pages();
     let exit = supervisor.until_end();
     if exit.is_err() {
         let _ = signal_pidfd(supervisor.pidfd.as_fd(), libc::SIGKILL);
@@ -148,7 +151,14 @@ impl Supervisor<'_> {
         polls.extend(clients.iter().map(|(fd, events)| PollFd::new(*fd, *events)));
         let checks = self.checks.as_ref().map(Checks::deadline);
         let deadline = self.kill_at.into_iter().chain(self.clients.deadline()).chain(checks).min();
-        match poll(&mut polls, until(deadline)) {
+        // After a quiet moment nothing of its code is needed for a while.
+        let quiet = Instant::now() + QUIET;
+        let mut found = poll(&mut polls, until(Some(deadline.map_or(quiet, |deadline| deadline.min(quiet)))));
+        if found == Ok(0) && deadline.is_none_or(|deadline| deadline > quiet) {
+            self.pages.forget();
+            found = poll(&mut polls, until(deadline));
+        }
+        match found {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(Ready::default()),
             Err(errno) => return Err(errno).context(&process::SUPERVISE, || "wait for the container".into()),
