@@ -58,16 +58,24 @@ END
 sed -i 's/"readonly": true/"readonly": false/; s/"terminal": true/"terminal": false/' "$dir/bundle/config.json"
 
 pids=
-daemon() { "$@" >>"$dir/daemons.log" 2>&1 & pids="$pids $!"; }
-finish() { for pid in $pids; do kill "$pid" 2>/dev/null; done; wait; }
+daemon() { "$@" >>"$dir/daemons.log" 2>&1 & pids="$! $pids"; }
+# The last one that was started first: a step that ends without munged would wait for it.
+finish() {
+	until_ok drained
+	for pid in $pids; do
+		kill "$pid" 2>/dev/null
+		wait "$pid"
+	done
+}
 trap finish EXIT
 daemon munged --foreground --force --num-threads=1 --key-file="$dir/munge/key" --socket="$dir/munge/socket" \
 	--pid-file="$dir/munge/pid" --log-file="$dir/munge/log" --seed-file="$dir/munge/seed"
 export SLURM_CONF=$dir/slurm.conf
-until_ok() { for _ in $(seq 100); do "$@" >/dev/null 2>&1 && return; sleep 0.2; done; return 1; }
+until_ok() { for _ in $(seq 300); do "$@" >/dev/null 2>&1 && return; sleep 0.2; done; return 1; }
 until_ok munge --socket="$dir/munge/socket" -n || { cat "$dir/munge/log" "$dir/daemons.log"; exit 99; }
 daemon slurmctld -D
 daemon slurmd -D -N "$host"
+drained() { [ -z "$(squeue -h)" ] && ! pgrep -f "slurmstepd: \\[" >/dev/null; }
 idle() { sinfo -h -o %t | grep -q idle; }
 until_ok idle || { tail -n 20 "$dir"/slurm*.log "$dir/daemons.log"; exit 99; }
 
@@ -103,9 +111,12 @@ containers() { as "$dir/bin/rl-oci" --root="$dir/oci" list -q; }
 runs() { [ -n "$(containers)" ]; }
 gone() { [ -z "$(containers)" ]; }
 cancelled() {
-	as srun --quiet --job-name=long --container="$dir/bundle" sleep 300 >/dev/null 2>&1 &
+	# A first process ignores SIGTERM unless it handles it, which takes until it runs; without, Slurm asks for a minute.
+	as srun --quiet --job-name=long --container="$dir/bundle" \
+		sh -c 'trap "exit 0" TERM; touch /up; sleep 300 & wait' >/dev/null 2>&1 &
 	local job=$!
-	until_ok runs || { echo never ran; return 1; }
+	until_ok test -e "$dir/bundle/rootfs/up"
+	runs || { echo never ran; return 1; }
 	as scancel --name=long
 	wait "$job"
 	until_ok gone || { echo still there; return 1; }
