@@ -1,15 +1,16 @@
 //! Runs hooks: one after the other, the container's state on stdin, killed when their time is over.
 //!
-//! Owns one hook's life, wherever it runs: in the parent, or in the container's first process. The surprise: a hook that never reads
-//! its stdin must not stop the run, and one that has ended before reading it is no failure.
+//! Owns one hook's life, wherever it runs: in the parent, or in the container's first process. The surprise: stdin is
+//! a file without a name, because a hook need not read it, and neither the run nor a signal to it may depend on that.
 
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::Pid;
 
 use crate::error::{Context, Error, Result, catalog::process as codes};
@@ -39,12 +40,8 @@ fn one(field: &str, hook: &Hook, state: &str) -> Result<()> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         command.env(name, value);
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.stdin(state_file(state).context(&codes::HOOK, doing)?).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().context(&codes::HOOK, doing)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A state is smaller than a pipe, so this never waits; EPIPE is the hook's own affair.
-        let _ = stdin.write_all(state.as_bytes());
-    }
     if !ends_in_time(&child, hook.timeout) {
         let _ = child.kill();
         let _ = child.wait();
@@ -56,6 +53,14 @@ fn one(field: &str, hook: &Hook, state: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(&codes::HOOK, doing()).because(format!("{status}{}", said(&mut child))))
+}
+
+/// A file and not a pipe: a hook that ends without reading would otherwise send SIGPIPE here.
+fn state_file(state: &str) -> std::io::Result<std::fs::File> {
+    let mut file = std::fs::File::from(memfd_create("state", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(state.as_bytes())?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// Without a limit: true, and whoever waits next waits for its end.
