@@ -43,10 +43,16 @@ living() {
 	podman_ import -q "$work/busybox.tar" busybox >/dev/null 2>&1
 	many=100 listed=1000
 	[ -z "$quick" ] || { many=10 listed=50; }
+	# A supervisor gives memory back when it has had nothing to do for a second.
+	$rl run -d --network none busybox sleep 1000 >/dev/null
+	podman_ run -d --network none busybox sleep 1000 >/dev/null 2>&1
+	sleep 2
+	told "memory of one supervisor" "$(pss rl-supervisor)" "$(pss conmon)" KiB 1.0
 	ours=$(repeated $many $rl run -d --network none busybox sleep 1000)
 	theirs=$(repeated $many podman_ run -d --network none busybox sleep 1000)
 	told "$many in the background" "$ours" "$theirs" s 0.125
-	told "memory of a supervisor" "$(pss rl-supervisor)" "$(pss conmon)" KiB 1.0
+	sleep 2
+	told "memory of each of $many" "$(pss rl-supervisor)" "$(pss conmon)" KiB 1.0
 	$rl rm -af >/dev/null
 	podman_ rm -af -t 0 >/dev/null 2>&1
 	repeated $listed $rl create busybox true >/dev/null
