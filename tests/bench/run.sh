@@ -154,6 +154,9 @@ containers() {
 	if command -v crun >/dev/null; then bundle crun; fi
 	row "first run, image" 1.0 "$cold" "$runs" "$first" crun \
 		"crun --root $work/run/crun --cgroup-manager=disabled run --bundle $work/bundle bench"
+	row "rl oci run, bundle" 0.7 true "$runs" \
+		"$binary oci --root $work/run/oci run --bundle $work/bundle bench" crun \
+		"crun --root $work/run/crun --cgroup-manager=disabled run --bundle $work/bundle bench"
 	if command -v runc >/dev/null; then bundle runc; fi
 	row "first run, image" 1.0 "$cold" "$((runs / 2))" "$first" runc \
 		"runc --root $work/run/runc run --bundle $work/bundle bench"
