@@ -145,7 +145,7 @@ containers() {
 	living=$!
 	while ! [ -s "$work/ready" ]; do sleep 0.01; done
 	inside=$(grep -o '"pid":[0-9]*' "$work"/run/containers/*/state.json | head -n 1 | cut -d: -f2)
-	row "exec" 2.0 true "$runs" "$rl exec bench true" nsenter "nsenter -t $inside -a true"
+	row "exec" 2.0 true "$runs" "$rl exec bench true" nsenter "nsenter -t $inside -U -m -u -i -n -p -C true"
 	kill -9 "$living"
 	wait "$living" 2>/dev/null || true
 	# Without its state the holder ends, and the next run makes one.
