@@ -116,13 +116,14 @@ pub(super) fn command(process: &oci_spec::runtime::Process, extras: &Extras, ter
         Some(size) => Some((side(size.height())?, side(size.width())?)),
         None => None,
     };
+    let init = extras.init || !extras.emulators.is_empty() && !is_init(&args);
     Ok(Process {
         args,
         env: process.env().clone().unwrap_or_default(),
         set_home: !extras.home_given,
         terminal,
         interactive: extras.interactive,
-        init: extras.init,
+        init,
         detached: bundled.detached,
         preserve_fds: bundled.preserve_fds,
         oom_score_adj: process.oom_score_adj(),
@@ -383,6 +384,15 @@ fn user(process: &oci_spec::runtime::Process, extras: &Extras, ids: &Ids) -> Ste
     let user = process.user();
     let groups = user.additional_gids().clone().unwrap_or_default();
     Step::Ids { uid: user.uid(), gid: user.gid(), groups, setgroups }
+}
+
+/// qemu ends a program that a signal has killed by sending itself that signal, which the kernel keeps from pid 1: a crash or a
+/// SIGTERM would leave qemu waiting for ever. So rl's own reaper is pid 1 of an emulated container, but for programs that must be it.
+fn is_init(args: &[String]) -> bool {
+    let name = args.first().map(|command| Path::new(command).file_name().unwrap_or_default().to_string_lossy());
+    name.is_some_and(|name| {
+        ["init", "systemd", "runit", "s6-svscan", "openrc-init", "tini", "dumb-init"].contains(&&*name)
+    })
 }
 
 fn capability_sets(process: &oci_spec::runtime::Process, extras: &Extras) -> CapabilitySets {

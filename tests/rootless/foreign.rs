@@ -138,6 +138,17 @@ mod everywhere {
     }
 
     #[test]
+    fn a_signal_ends_it_and_a_crash_does_not_hang() {
+        let rl = busyboxes();
+        let crash = run(&rl, &["busybox-arm64", "sh", "-c", "kill -SEGV $$"]);
+        assert_eq!(crash.code(), 139, "{}", crash.stderr);
+        let mut running = rl.command(&["run", "--rm", "busybox-arm64", "sh", "-c", "echo up; exec sleep 600"]).spawn();
+        running.wait_for_line("up");
+        nix::sys::signal::kill(running.pid(), nix::sys::signal::Signal::SIGTERM).expect("kill");
+        assert_eq!(running.finish().code(), 143);
+    }
+
+    #[test]
     fn commands_of_rl_exec_are_emulated_too() {
         let rl = busyboxes();
         let words = ["run", "--rm", "-i", "--name", "foreign", "busybox-s390x", "sh", "-c", "echo up; cat"];
