@@ -7,6 +7,7 @@ pub mod cli;
 pub mod error;
 pub mod host;
 pub mod image;
+pub mod network;
 pub mod oci;
 pub mod plan;
 pub mod runtime;

@@ -17,6 +17,7 @@ pub mod load;
 pub mod login;
 pub mod mount;
 pub mod oci;
+pub mod port;
 pub mod progress;
 pub mod prune;
 pub mod pull;
@@ -106,6 +107,7 @@ pub static VERBS: &[Verb] = &[
     search::VERB,
     login::LOGIN,
     login::LOGOUT,
+    port::VERB,
     unshare::VERB,
     info::VERB,
     explain::VERB,

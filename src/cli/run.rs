@@ -12,6 +12,7 @@ mod image;
 mod launch;
 mod lifecycle;
 mod limits;
+mod network;
 mod resolve;
 mod security;
 mod volume;

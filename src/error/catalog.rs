@@ -7,6 +7,7 @@ pub mod command_line;
 pub mod emulation;
 pub mod ids;
 pub mod image;
+pub mod network;
 pub mod oci;
 pub mod process;
 pub mod rootfs;
@@ -47,6 +48,7 @@ pub fn all() -> impl Iterator<Item = &'static Entry> {
         process::ALL,
         emulation::ALL,
         security::ALL,
+        network::ALL,
         state::ALL,
         oci::ALL,
     ]

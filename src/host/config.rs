@@ -18,6 +18,10 @@ use crate::error::{Context, Error, Result, catalog::image};
 pub struct Config {
     /// Read-only stores in which images are looked for, after the caller's own.
     pub additional_stores: Vec<PathBuf>,
+    /// `slirp4netns = "/path"`: this program and no other.
+    pub slirp4netns: Option<PathBuf>,
+    /// The same for pasta.
+    pub pasta: Option<PathBuf>,
     /// What an archive may unpack to.
     pub limits: Limits,
     /// Programs that run those of other architectures.
@@ -42,6 +46,8 @@ pub struct Limits {
 struct OwnFile {
     #[serde(default)]
     additional_stores: Vec<PathBuf>,
+    slirp4netns: Option<PathBuf>,
+    pasta: Option<PathBuf>,
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
@@ -139,6 +145,8 @@ impl Config {
 
     fn add(&mut self, file: OwnFile) {
         self.additional_stores.extend(file.additional_stores);
+        self.slirp4netns = self.slirp4netns.take().or(file.slirp4netns);
+        self.pasta = self.pasta.take().or(file.pasta);
         self.limits.layer_bytes = self.limits.layer_bytes.or(file.limits.layer_bytes);
         self.limits.layer_entries = self.limits.layer_entries.or(file.limits.layer_entries);
         self.emulators.add(file.qemu);

@@ -126,6 +126,7 @@ impl Document {
             stop_signal: own.stop_signal().clone(),
             labels: own.labels().clone().unwrap_or_default().into_iter().collect(),
             volumes: own.volumes().clone().unwrap_or_default(),
+            exposed_ports: own.exposed_ports().clone().unwrap_or_default(),
         }
     }
 }

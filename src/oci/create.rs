@@ -93,7 +93,7 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
 pub fn run(runtime: &Runtime, flags: &Flags, detach: bool) -> Result<u8> {
     let place = Place::make(runtime, flags)?;
     let begun = place.begin(false, detach);
-    let (plan, Started { child, signals, terminal }) = match begun {
+    let (plan, Started { child, signals, terminal, network }) = match begun {
         Ok(begun) => begun,
         Err(error) => return place.finish(Err(error)).map(|()| 0),
     };
@@ -107,7 +107,7 @@ pub fn run(runtime: &Runtime, flags: &Flags, detach: bool) -> Result<u8> {
         Some(Terminal::Relayed(console)) => Some(*console),
         _ => None,
     };
-    let exit = supervise::supervise(child, &signals, console);
+    let exit = supervise::supervise(child, &signals, console, network);
     if !plan.namespaces.pid.is_new() {
         supervise::end_descendants();
     }
@@ -211,6 +211,7 @@ impl<'a> Place<'a> {
             home_given: env.iter().any(|pair| pair.starts_with("HOME=")),
             emulators: Vec::new(),
             volumes: Vec::new(),
+            wiring: crate::spec::network::Wiring::default(),
             bundle: Some(Bundled {
                 path: self.bundle.path.clone(),
                 rootfs: self.bundle.rootfs.clone(),

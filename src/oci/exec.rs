@@ -87,7 +87,7 @@ pub fn exec(runtime: &Runtime, flags: &Flags) -> Result<u8> {
         return Err(Error::new(&codes::TERMINAL, "--tty needs --console-socket where nobody stays to relay it"));
     }
     let filter = seccomp::program(&extras.seccomp, plan.bounding().unwrap_or_default(), &runtime.filters())?;
-    let Started { child, signals, terminal } = parent::begin(
+    let Started { child, signals, terminal, network } = parent::begin(
         &plan,
         filter.as_ref(),
         |_| Ok(()),
@@ -112,7 +112,7 @@ pub fn exec(runtime: &Runtime, flags: &Flags) -> Result<u8> {
         Some(Terminal::Relayed(console)) => Some(*console),
         _ => None,
     };
-    Ok(supervise::supervise(child, &signals, console)?.status())
+    Ok(supervise::supervise(child, &signals, console, network)?.status())
 }
 
 /// The document's own process with the words of the command line, or the one of `--process`.
@@ -200,6 +200,7 @@ fn plan(runtime: &Runtime, container: &Container, process: &Process, flags: &Fla
         home_given: env.iter().any(|pair| pair.starts_with("HOME=")),
         emulators: Vec::new(),
         volumes: Vec::new(),
+        wiring: crate::spec::network::Wiring::default(),
         bundle: Some(Bundled {
             path: saved.bundle.path.clone(),
             rootfs: saved.bundle.rootfs.clone(),

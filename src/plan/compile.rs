@@ -16,6 +16,7 @@ use super::{
     devices, hooks, scheduling,
 };
 use crate::error::Result;
+use crate::spec::network::Wiring;
 use crate::spec::{Bundled, Extras, Identity, Ids, SeccompChoice, Ulimit};
 
 /// Checks and orders. Pure. `files` are written into the container's run directory before anything else.
@@ -44,6 +45,10 @@ pub fn compile(
     }
     machine(spec, linux, &namespaces, &mut steps)?;
     root_steps(spec, linux, on, extras, bundle.as_ref(), &mut steps)?;
+    if !extras.wiring.is_nothing() {
+        // As late as can be: the network is made at the same time as all before it.
+        steps.push(Step::Network);
+    }
     process_steps(process, linux, extras, ids, &mut steps)?;
     last_steps(extras, bundle.as_ref(), &mut steps);
     Ok(Plan {
@@ -52,6 +57,7 @@ pub fn compile(
         namespaces,
         ids: id_plan(ids),
         host: HostPlan { files, directories: directories(root) },
+        network: extras.wiring.clone(),
         steps,
         process: command(process, extras, terminal)?,
         listener: listener(linux, extras)?,
@@ -96,6 +102,7 @@ pub fn joining(
         namespaces,
         ids: id_plan(ids),
         host: HostPlan { files: Vec::new(), directories: Vec::new() },
+        network: Wiring::default(),
         steps,
         process: command(process, extras, terminal)?,
         listener: listener(&linux, extras)?,

@@ -98,6 +98,7 @@ fn makes_a_process(step: &Step) -> bool {
         | Step::Hostname { .. }
         | Step::Domainname { .. }
         | Step::Loopback
+        | Step::Network
         | Step::Sysctl { .. }
         | Step::PivotRoot { .. }
         | Step::RootReadOnly => false,
@@ -115,6 +116,7 @@ pub fn compile(template: &Template, wish: &Wish, own: &[Ulimit]) -> Plan {
     steps.extend(inherited.map(|limit| Step::Rlimit(within(limit, own))));
     steps.extend(template.steps.iter().filter_map(|step| adapted(step, wish, own)));
     Plan {
+        network: crate::spec::network::Wiring::default(),
         id: template.id.clone(),
         name: template.name.clone(),
         namespaces: Namespaces::default(),

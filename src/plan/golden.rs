@@ -46,6 +46,7 @@ fn plan(spec: &Spec, bundle: Option<Bundled>) -> Result<Plan> {
         home_given: false,
         bundle,
         emulators: Vec::new(),
+        wiring: crate::spec::network::Wiring::default(),
     };
     let map = IdMap::single(0, 0);
     let ids = Ids { uid: map.clone(), gid: map.clone(), base_uid: map.clone(), base_gid: map, setgroups: false };

@@ -26,6 +26,7 @@ pub use self::hooks::{Bundle, Hook, Hooks};
 pub use self::scheduling::Scheduling;
 use crate::host::emulation::Emulator;
 use crate::spec::Ulimit;
+use crate::spec::network::Wiring;
 
 /// The whole container.
 #[derive(Debug, Clone, Serialize)]
@@ -40,6 +41,9 @@ pub struct Plan {
     pub ids: IdPlan,
     /// What the parent does before the child may go on.
     pub host: HostPlan,
+    /// The network that the parent makes while the child carries its steps out.
+    #[serde(skip_serializing_if = "Wiring::is_nothing")]
+    pub network: Wiring,
     /// What the child does, in this order.
     pub steps: Vec<Step>,
     /// What runs in the end.
@@ -298,6 +302,8 @@ pub enum Step {
     },
     /// The loopback interface up.
     Loopback,
+    /// Waits until the network is there.
+    Network,
     /// /proc/sys/KEY, written through a fresh procfs handle.
     Sysctl {
         /// Dotted key.

@@ -8,6 +8,7 @@
 mod steps;
 
 use super::{Namespace, Plan, Step};
+use crate::spec::network::Network;
 
 /// Writes the script.
 pub fn script(plan: &Plan) -> String {
@@ -117,6 +118,7 @@ R=$T/root
 
 ",
     );
+    text.push_str(&steps::network(plan));
     text.push_str(&steps::first_process(plan));
     for step in &plan.steps {
         text.push_str(&steps::render(step, plan));
@@ -135,16 +137,51 @@ INSIDE
 
 fn tail(plan: &Plan) -> String {
     let unshare = unshare_words(plan);
+    let (before, after) = network(plan);
     format!(
-        "# --- Go: the other namespaces at once, then the script above. -----------------------------------------------------
+        "{before}# --- Go: the other namespaces at once, then the script above. -----------------------------------------------------
 status=0
 mapped {unshare} sh \"$T/inside\" || status=$?
-# The writable layer holds files of subordinate ids, which only root of the same map can delete.
+{after}# The writable layer holds files of subordinate ids, which only root of the same map can delete.
 mapped rm -rf \"$T/upper\" \"$T/work\"
 rm -rf \"$T\"
 exit $status
 ",
     )
+}
+
+/// What carries the packets, started before and ended after all else. Ports are rl's own work, and pasta's words are its own.
+fn network(plan: &Plan) -> (String, &'static str) {
+    let words = match &plan.network.network {
+        Network::Slirp4netns(options) => {
+            let mut words = format!("--mtu={} --cidr={}", options.mtu, options.network);
+            let flags = [
+                (!options.allow_host_loopback, " --disable-host-loopback"),
+                (options.ipv6, " --enable-ipv6"),
+                (options.disable_dns, " --disable-dns"),
+            ];
+            flags.iter().filter(|(on, _)| *on).for_each(|(_, word)| words.push_str(word));
+            format!("exec slirp4netns --configure --enable-sandbox --enable-seccomp {words} --ready-fd=3 \"$pid\" tap0")
+        }
+        Network::Pasta(_) => {
+            "pasta --config-net -t none -u none -T none -U none --no-map-gw \"$pid\" && echo >&3".to_owned()
+        }
+        _ => return (String::new(), ""),
+    };
+    let ports = if plan.network.ports.is_empty() {
+        ""
+    } else {
+        "# rl publishes ports of the host, too; that is left out here.\n"
+    };
+    let text = format!(
+        "# --- The network: a program of yours outside, in the host's network, carries the packets of an interface inside. ---
+{ports}mkfifo \"$T/net\" \"$T/net-there\"
+sh -c 'read -r pid <\"$T/net\"; exec 3>\"$T/net-there\"; {words}' >/dev/null 2>&1 &
+network=$!
+
+"
+    );
+    (text, "kill \"$network\" 2>/dev/null || :\n")
 }
 
 /// The namespaces but the user's, with unshare(1)'s and nsenter(1)'s words for them.

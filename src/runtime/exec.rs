@@ -39,8 +39,8 @@ pub fn plan(target: &Target, wish: &Wish) -> Plan {
 pub fn run(target: &Target, plan: &Plan) -> Result<Exit> {
     let interactive = plan.process.interactive;
     let start = start(target, plan, false, |master| Console::start(master, interactive))?;
-    let Started { child, signals, terminal } = start;
-    supervise::supervise(child, &signals, terminal)
+    let Started { child, signals, terminal, network } = start;
+    supervise::supervise(child, &signals, terminal, network)
 }
 
 /// Starts the process, with nothing of the caller's, and leaves it to the container.
@@ -86,7 +86,7 @@ pub fn start<T>(
     };
     drop(theirs);
     match hear(&channel, plan, child.pid, on_terminal) {
-        Ok(terminal) => Ok(Started { child, signals, terminal }),
+        Ok(terminal) => Ok(Started { child, signals, terminal, network: None }),
         Err(error) => {
             child.kill();
             Err(error)

@@ -264,6 +264,12 @@ impl State {
             Step::Hostname { name } => set_hostname(name),
             Step::Domainname { name } => set_domainname(name),
             Step::Loopback => loopback::up().context(&codes::SETUP, || "bring the loopback interface up".into()),
+            Step::Network => {
+                if !init.channel.wait_for_network() {
+                    child::exit_now(125);
+                }
+                Ok(())
+            }
             Step::Sysctl { key, value } => self.sysctl(key, value),
             Step::Rlimit(limit) => rights::set_limit(limit),
             Step::Umask { mask } => {

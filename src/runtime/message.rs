@@ -1,8 +1,8 @@
 //! What goes between the parent and the container's first process.
 //!
 //! One sequenced-packet socket pair. Down: one `Go` with the process's pid as the parent sees it, after the parent has written the
-//! id maps, and again when it has written the container down; with hooks once more when they have run. Up: at most the master of the pty (SCM_RIGHTS), at most one failure; end
-//! of file means that exec has succeeded, because the socket is close-on-exec.
+//! id maps, and again when it has written the container down; with hooks once more when they have run; and one `network`, where there is one to wait
+//! for. Up: at most the master of the pty (SCM_RIGHTS), at most one failure; end of file means that exec has succeeded, because the socket is close-on-exec.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -106,6 +106,16 @@ impl Channel {
     /// Child: waits for `start` from now on.
     pub fn send_waiting(&self) -> Result<(), Errno> {
         self.send(b"waiting", None)
+    }
+
+    /// Parent: the network is there.
+    pub fn send_network(&self) -> Result<(), Errno> {
+        self.send(b"network", None)
+    }
+
+    /// Child: waits for the network; false when the parent has given up.
+    pub fn wait_for_network(&self) -> bool {
+        matches!(self.receive(), Ok(Message { text, .. }) if text == b"network")
     }
 
     /// Child: whether the parent has gone.

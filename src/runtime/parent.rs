@@ -21,6 +21,7 @@ use super::stdio::Stdio;
 use super::supervise;
 use crate::error::{Context, Error, Result, catalog::ids, catalog::process as codes, catalog::state};
 use crate::host::Dirs;
+use crate::network;
 use crate::plan::{HostPlan, IdPlan, Namespaces, Plan};
 use crate::state::Record;
 use crate::sys::child::Exit;
@@ -63,6 +64,8 @@ pub struct Started<T> {
     pub signals: Signals,
     /// What was made of the master of the container's terminal.
     pub terminal: Option<T>,
+    /// The network that was made for it; it ends when this is dropped.
+    pub network: Option<network::Running>,
 }
 
 /// Carries the plan out up to the command's exec. `on_terminal` is given the master of the container's terminal as soon as it has
@@ -73,11 +76,13 @@ pub struct Started<T> {
 pub fn start<T>(job: &Job<'_>, on_terminal: impl FnOnce(OwnedFd) -> Result<T>) -> Result<Started<T>> {
     let Job { plan, filter, container, record, dirs, stdio } = *job;
     prepare(&plan.host, &dirs.run)?;
+    let network = if plan.network.is_nothing() { None } else { network::prepare(&plan.network, &dirs.run)? };
+    let network = network.map(|network| (network, container.identity.dir.as_path()));
     let write_down = |pid| {
         inside::record(&container.identity.dir, plan, filter)?;
         container.running(pid, record)
     };
-    bring_up(plan, filter, stdio, write_down, on_terminal)
+    bring_up(plan, filter, (stdio, network), write_down, on_terminal)
 }
 
 /// The same for a container whose directories are none of `rl`'s own: they are there already, and `record` writes its process down.
@@ -90,13 +95,13 @@ pub fn begin<T>(
     record: impl FnOnce(Pid) -> Result<()>,
     on_terminal: impl FnOnce(OwnedFd) -> Result<T>,
 ) -> Result<Started<T>> {
-    bring_up(plan, filter, None, record, on_terminal)
+    bring_up(plan, filter, (None, None), record, on_terminal)
 }
 
 fn bring_up<T>(
     plan: &Plan,
     filter: Option<&Filter>,
-    stdio: Option<&Stdio>,
+    (stdio, network): (Option<&Stdio>, Option<(network::Prepared, &Path)>),
     record: impl FnOnce(Pid) -> Result<()>,
     on_terminal: impl FnOnce(OwnedFd) -> Result<T>,
 ) -> Result<Started<T>> {
@@ -122,13 +127,20 @@ fn bring_up<T>(
     };
     drop(theirs);
     let mapped = if plan.namespaces.user.is_new() { write_maps(&child, &plan.ids) } else { Ok(()) };
+    let namespace = || std::fs::File::open(format!("/proc/{}/ns/net", child.pid));
+    let opened = network.is_some().then(namespace).transpose();
     let begun = mapped
         .and_then(|()| channel.send_go(child.pid).context(&codes::SETUP, || "send Go".into()))
         .and_then(|()| record(child.pid))
         .and_then(|()| channel.send_go(child.pid).context(&codes::SETUP, || "send the second Go".into()))
-        .and_then(|()| hear(&channel, plan, child.pid, on_terminal));
+        .and_then(|()| opened.context(&codes::SETUP, || "open the container's network namespace".into()))
+        .and_then(|opened| {
+            let wanted = network.zip(opened);
+            wanted.map(|((network, dir), opened)| connect(network, opened, dir, &child, &channel)).transpose()
+        })
+        .and_then(|network| Ok((network, hear(&channel, plan, child.pid, on_terminal)?)));
     match begun {
-        Ok(terminal) => Ok(Started { child, signals, terminal }),
+        Ok((network, terminal)) => Ok(Started { child, signals, terminal, network }),
         Err(error) => {
             child.kill();
             // Whoever tries once more, in another way, must find the caller's own mask.
@@ -138,6 +150,20 @@ fn bring_up<T>(
     }
 }
 
+/// Makes the network while the container's first process sets its root up, and tells it when it may go on.
+fn connect(
+    network: network::Prepared,
+    namespace: std::fs::File,
+    dir: &Path,
+    child: &Child,
+    channel: &Channel,
+) -> Result<network::Running> {
+    let running = network.start(namespace, child.pid, dir)?.wait()?;
+    // EPIPE: that process has failed meanwhile, and says so itself.
+    let _ = channel.send_network();
+    Ok(running)
+}
+
 /// Starts the container in the foreground and waits for its end.
 ///
 /// # Errors
@@ -145,9 +171,10 @@ fn bring_up<T>(
 pub fn run(job: &Job<'_>) -> Result<Ended> {
     let plan = job.plan;
     let interactive = plan.process.interactive;
-    let Started { child, signals, terminal: console } = start(job, |master| Console::start(master, interactive))?;
+    let Started { child, signals, terminal: console, network } =
+        start(job, |master| Console::start(master, interactive))?;
     collect(job.dirs);
-    let exit = supervise::supervise(child, &signals, console);
+    let exit = supervise::supervise(child, &signals, console, network);
     if !plan.namespaces.pid.is_new() {
         supervise::end_descendants();
     }

@@ -15,6 +15,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::error::{Context, Error, Result, catalog::process};
+use crate::network;
 use crate::runtime::console::{Console, STREAMS};
 pub use crate::sys::child::Exit;
 use crate::sys::child::{signal_pid, signal_pidfd, wait_pidfd};
@@ -59,8 +60,15 @@ impl Child {
 ///
 /// The child is reaped on every way out; on an error it is killed first. The caller's terminal is as it was before when
 /// this returns.
-pub fn supervise(child: Child, signals: &Signals, mut console: Option<Console>) -> Result<Exit> {
-    let ended = watch(&child, signals, console.as_mut());
+///
+/// Should the network end before, that is said once.
+pub fn supervise(
+    child: Child,
+    signals: &Signals,
+    mut console: Option<Console>,
+    mut network: Option<network::Running>,
+) -> Result<Exit> {
+    let ended = watch(&child, signals, console.as_mut(), network.as_mut());
     if ended.is_err() {
         child.kill();
     }
@@ -105,10 +113,16 @@ const GRACE: Duration = Duration::from_secs(10);
 struct Ready {
     signals: bool,
     ended: bool,
+    network: bool,
     console: [bool; STREAMS],
 }
 
-fn watch(child: &Child, signals: &Signals, mut console: Option<&mut Console>) -> Result<Exit> {
+fn watch(
+    child: &Child,
+    signals: &Signals,
+    mut console: Option<&mut Console>,
+    mut network: Option<&mut network::Running>,
+) -> Result<Exit> {
     // A stopped process could not carry out what it was asked: after one of these `rl` stays awake in the background.
     let mut asked_to_end = false;
     let mut was_background = false;
@@ -126,7 +140,14 @@ fn watch(child: &Child, signals: &Signals, mut console: Option<&mut Console>) ->
             stop(signals, Signal::SIGTTIN)?;
         }
         was_background = background;
-        let ready = wait(child, signals, console.as_deref(), deadline)?;
+        let ready = wait(child, signals, console.as_deref(), network.as_deref(), deadline)?;
+        if ready.network
+            && let Some(error) = network.as_deref_mut().and_then(network::Running::check)
+        {
+            // In one line, with a return: the terminal may be raw.
+            let entry = error.entry();
+            eprint!("rl: {}: {} (rl explain {})\r\n", entry.title, error.summary(), entry.code());
+        }
         if ready.signals {
             while let Some(number) = signals.next().context(&process::SUPERVISE, || "read a signal".into())? {
                 asked_to_end |= asks_to_end(number);
@@ -150,11 +171,19 @@ fn watch(child: &Child, signals: &Signals, mut console: Option<&mut Console>) ->
     }
 }
 
-fn wait(child: &Child, signals: &Signals, console: Option<&Console>, deadline: Option<Instant>) -> Result<Ready> {
+fn wait(
+    child: &Child,
+    signals: &Signals,
+    console: Option<&Console>,
+    network: Option<&network::Running>,
+    deadline: Option<Instant>,
+) -> Result<Ready> {
     let wanted = console.map(Console::interest).unwrap_or_default();
-    let mut polls = Vec::with_capacity(2 + STREAMS);
+    let watched = network.and_then(network::Running::watched);
+    let mut polls = Vec::with_capacity(3 + STREAMS);
     polls.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN));
     polls.push(PollFd::new(child.pidfd.as_fd(), PollFlags::POLLIN));
+    polls.extend(watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
     polls.extend(wanted.iter().flatten().map(|(fd, events)| PollFd::new(*fd, *events)));
     // Rounded up, or the last millisecond would be spent in a loop. After the deadline only the end is waited for.
     let left = deadline.and_then(|deadline| deadline.checked_duration_since(Instant::now()));
@@ -162,15 +191,18 @@ fn wait(child: &Child, signals: &Signals, console: Option<&Console>, deadline: O
     match poll(&mut polls, timeout) {
         Ok(_) => {}
         // Stopped and continued.
-        Err(Errno::EINTR) => return Ok(Ready { signals: false, ended: false, console: [false; STREAMS] }),
+        Err(Errno::EINTR) => {
+            return Ok(Ready { signals: false, ended: false, network: false, console: [false; STREAMS] });
+        }
         Err(errno) => return Err(errno).context(&process::SUPERVISE, || format!("wait for pid {}", child.pid)),
     }
     // Flags that this nix does not know count as readiness: the read that follows gives the reason.
     let mut found = polls.iter().map(|entry| entry.any().unwrap_or(true));
     let signals = found.next().unwrap_or(false);
     let ended = found.next().unwrap_or(false);
+    let network = watched.is_some() && found.next().unwrap_or(false);
     let console = wanted.map(|entry| entry.is_some() && found.next().unwrap_or(false));
-    Ok(Ready { signals, ended, console })
+    Ok(Ready { signals, ended, network, console })
 }
 
 /// Everything that can be caught goes to the child, as podman's --sig-proxy has it, but for what concerns this

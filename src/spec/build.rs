@@ -13,8 +13,10 @@ use oci_spec::runtime::{
 };
 use subid::IdMap;
 
+use super::network::{Network, Publish, Wiring};
 use super::{
     Extras, Facts, Identity, Ids, ImageConfig, RunSpec, SeccompChoice, Source, UserNs, capabilities, files, mounts,
+    ports,
 };
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::ids as id_codes, catalog::state};
 
@@ -53,6 +55,7 @@ pub fn build(
     identity: &Identity,
     facts: &Facts,
 ) -> Result<(Spec, Extras)> {
+    let wiring = wiring(run, image);
     let extras = Extras {
         volumes: mounts::extras(run),
         user: user(run, image, ids),
@@ -68,6 +71,7 @@ pub fn build(
             || image.env.iter().any(|pair| pair.starts_with("HOME=")),
         bundle: None,
         emulators: Vec::new(),
+        wiring,
     };
     let builder = SpecBuilder::default()
         .version(VERSION)
@@ -75,7 +79,7 @@ pub fn build(
         .root(made(RootBuilder::default().path(root_path(run)).readonly(run.read_only).build())?)
         .mounts(mounts::mounts(run, ids, identity, facts)?)
         .annotations(annotations(run, image))
-        .linux(linux(run, ids)?);
+        .linux(linux(run, ids, facts)?);
     let mut spec = made(builder.build())?;
     // The builder has a default name, and a name without a UTS namespace of the container's own would be the host's.
     spec.set_hostname((!run.share.uts).then(|| files::hostname(run, identity, facts)));
@@ -192,7 +196,7 @@ fn annotations(run: &RunSpec, image: &ImageConfig) -> HashMap<String, String> {
     all
 }
 
-fn linux(run: &RunSpec, ids: &Ids) -> Result<Linux> {
+fn linux(run: &RunSpec, ids: &Ids, facts: &Facts) -> Result<Linux> {
     let mut kinds = vec![LinuxNamespaceType::User, LinuxNamespaceType::Mount];
     let own = [
         (run.share.uts, LinuxNamespaceType::Uts),
@@ -205,10 +209,14 @@ fn linux(run: &RunSpec, ids: &Ids) -> Result<Linux> {
     if run.time_offset.is_some() {
         kinds.push(LinuxNamespaceType::Time);
     }
-    let namespaces = kinds
+    let mut namespaces = kinds
         .into_iter()
         .map(|kind| made(LinuxNamespaceBuilder::default().typ(kind).build()))
         .collect::<Result<Vec<_>>>()?;
+    if let Some(path) = &facts.network_namespace {
+        let joined = LinuxNamespaceBuilder::default().typ(LinuxNamespaceType::Network).path(path.clone());
+        namespaces.push(made(joined.build())?);
+    }
     let offset = |seconds| made(LinuxTimeOffsetBuilder::default().secs(seconds).build());
     let (masked, read_only) = hidden(run);
     let mut builder = LinuxBuilder::default()
@@ -217,8 +225,9 @@ fn linux(run: &RunSpec, ids: &Ids) -> Result<Linux> {
         .namespaces(namespaces)
         .masked_paths(masked)
         .readonly_paths(read_only);
-    if !run.sysctls.is_empty() {
-        builder = builder.sysctl(run.sysctls.iter().cloned().collect::<HashMap<_, _>>());
+    let sysctls = sysctls(run, ids);
+    if !sysctls.is_empty() {
+        builder = builder.sysctl(sysctls);
     }
     if let Some((monotonic, boottime)) = run.time_offset {
         let clocks = [("monotonic".to_owned(), offset(monotonic)?), ("boottime".to_owned(), offset(boottime)?)];
@@ -228,6 +237,32 @@ fn linux(run: &RunSpec, ids: &Ids) -> Result<Linux> {
     // The builder's defaults are a whole system's; ours are said elsewhere.
     linux.set_resources(None).set_devices(None).set_cgroups_path(None);
     Ok(linux)
+}
+
+/// Whatever the user says, and ping for every group of the container, so that it needs no capability (ICMP sockets, icmp(7)).
+/// Without a network there is nothing to ping.
+fn sysctls(run: &RunSpec, ids: &Ids) -> HashMap<String, String> {
+    let mut all = HashMap::new();
+    let last = ids.gid.extents().iter().map(|extent| extent.inside + (extent.count - 1)).max().unwrap_or(0);
+    if run.network != Network::None && !run.network.is_shared() {
+        all.insert("net.ipv4.ping_group_range".to_owned(), format!("0 {last}"));
+    }
+    all.extend(run.sysctls.iter().cloned());
+    all
+}
+
+/// The ports of `-p`, and with `-P` those of the image that are not among them.
+fn wiring(run: &RunSpec, image: &ImageConfig) -> Wiring {
+    let mut ports = run.publish.clone();
+    if run.publish_all {
+        for port in image.exposed_ports.iter().filter_map(|word| ports::exposed(word)) {
+            let same = |one: &Publish| one.container == port.container && one.protocol == port.protocol;
+            if !ports.iter().any(same) {
+                ports.push(port);
+            }
+        }
+    }
+    Wiring { network: run.network.clone(), ports }
 }
 
 fn hidden(run: &RunSpec) -> (Vec<String>, Vec<String>) {

@@ -1,10 +1,14 @@
 //! /etc/hosts, /etc/hostname and /etc/resolv.conf of a container: their content. Pure.
 //!
-//! Without a network nothing can be resolved, so resolv.conf is empty then; with the host's network it is the host's.
+//! Without a network nothing can be resolved, so resolv.conf is empty then; with the host's network it is the host's; else it
+//! names the network's forwarder (`network::resolv_conf`).
 
 use std::path::PathBuf;
 
-use super::{Facts, Identity, RunSpec};
+use super::{Facts, Identity, RunSpec, network};
+
+/// The word of --add-host for the host itself.
+pub const HOST_GATEWAY: &str = "host-gateway";
 
 /// The name that uname(2) gives in the container: `-h`, else the host's where it is shared, else the first twelve digits of the
 /// container's id.
@@ -17,15 +21,18 @@ pub fn hostname(run: &RunSpec, identity: &Identity, facts: &Facts) -> String {
 pub fn etc_files(run: &RunSpec, identity: &Identity, facts: &Facts) -> Vec<(PathBuf, String)> {
     let name = hostname(run, identity, facts);
     let mut hosts = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+    let gateway = facts.host_gateway.map(|address| address.to_string());
     for (host, address) in &run.add_hosts {
-        hosts.push_str(&format!("{address}\t{host}\n"));
+        let address = if address == HOST_GATEWAY { gateway.as_deref() } else { Some(address.as_str()) };
+        if let Some(address) = address {
+            hosts.push_str(&format!("{address}\t{host}\n"));
+        }
     }
     let own = if identity.name == name { name.clone() } else { format!("{name} {}", identity.name) };
-    hosts.push_str(&format!("127.0.1.1\t{own}\n"));
-    let mut resolv: String = run.dns.iter().map(|server| format!("nameserver {server}\n")).collect();
-    if resolv.is_empty() {
-        resolv.clone_from(&facts.resolv_conf);
-    }
+    // Debian's convention where there is no other address.
+    let address = run.network.own_address().map_or_else(|| "127.0.1.1".to_owned(), |address| address.to_string());
+    hosts.push_str(&format!("{address}\t{own}\n"));
+    let resolv = network::resolv_conf(run, facts);
     [("hosts", hosts), ("hostname", format!("{name}\n")), ("resolv.conf", resolv)]
         .map(|(file, text)| (identity.dir.join(file), text))
         .into()

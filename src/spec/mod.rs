@@ -11,6 +11,8 @@ pub mod files;
 pub mod ids;
 pub mod lifecycle;
 mod mounts;
+pub mod network;
+pub mod ports;
 pub mod seccomp;
 
 use std::path::PathBuf;
@@ -94,10 +96,20 @@ pub struct RunSpec {
     pub sysctls: Vec<(String, String)>,
     /// `--shm-size`, bytes.
     pub shm_size: u64,
-    /// `--add-host NAME:IP`.
+    /// `--network`.
+    pub network: network::Network,
+    /// `-p`.
+    pub publish: Vec<network::Publish>,
+    /// `-P`: the ports that the image exposes, too.
+    pub publish_all: bool,
+    /// `--add-host NAME:IP`; the address may be `host-gateway`.
     pub add_hosts: Vec<(String, String)>,
     /// `--dns`.
     pub dns: Vec<String>,
+    /// `--dns-search`.
+    pub dns_search: Vec<String>,
+    /// `--dns-option`.
+    pub dns_option: Vec<String>,
     /// Which namespaces are the host's.
     pub share: Share,
     /// `--userns`, `--uidmap`, `--gidmap`.
@@ -261,7 +273,7 @@ pub struct Share {
     pub ipc: bool,
     /// `--uts=host`.
     pub uts: bool,
-    /// `--network=host`.
+    /// `--network=host`, or another container's.
     pub network: bool,
     /// `--cgroupns=host`.
     pub cgroup: bool,
@@ -334,6 +346,8 @@ pub struct ImageConfig {
     pub labels: Vec<(String, String)>,
     /// Volumes: paths.
     pub volumes: Vec<String>,
+    /// ExposedPorts: `80/tcp`.
+    pub exposed_ports: Vec<String>,
 }
 
 /// Who the container is; made by the runtime before the specification.
@@ -368,6 +382,8 @@ pub struct Extras {
     pub emulators: Vec<Emulator>,
     /// What happens to volumes before they are mounted.
     pub volumes: Vec<VolumeExtra>,
+    /// What is made on the host for the container's network.
+    pub wiring: network::Wiring,
 }
 
 /// What a bind mount of the specification can't say.
@@ -409,6 +425,10 @@ pub struct Facts {
     pub host_mqueue: bool,
     /// The host's name, where the container shares it.
     pub host_name: Option<String>,
-    /// The host's /etc/resolv.conf, where the container shares its network.
+    /// The host's /etc/resolv.conf, or that of the container whose network is shared.
     pub resolv_conf: String,
+    /// The network namespace of the container that shares its network.
+    pub network_namespace: Option<PathBuf>,
+    /// What `host-gateway` stands for: an address at which the container finds the host.
+    pub host_gateway: Option<std::net::IpAddr>,
 }

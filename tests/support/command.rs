@@ -108,6 +108,18 @@ impl Running {
         stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush()).expect("write to its stdin");
     }
 
+    /// Its child of this name; it must have one.
+    pub fn child_called(&self, name: &str) -> Pid {
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid())).expect("children");
+        let called = |pid: &&str| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words.split(|byte| *byte == 0).next().is_some_and(|program| program.ends_with(name.as_bytes()))
+        };
+        let found = children.split_ascii_whitespace().find(called);
+        let found = found.unwrap_or_else(|| panic!("{} has no child {name}: {children}", self.shown));
+        Pid::from_raw(found.parse().expect("a pid"))
+    }
+
     pub fn close_stdin(&mut self) {
         self.stdin = None;
     }

@@ -6,7 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,6 +27,30 @@ const LONGEST: u64 = 8 << 20;
 pub struct Api {
     socket: PathBuf,
     patience: Duration,
+}
+
+/// The address of a socket holds 107 bytes.
+const LONGEST_PATH: usize = 107;
+
+/// A path that fits into the address of a socket: a longer one goes through a descriptor of its directory.
+#[derive(Debug)]
+pub(crate) struct SocketPath {
+    pub(crate) path: PathBuf,
+    pub(crate) directory: Option<OwnedFd>,
+}
+
+impl SocketPath {
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        if path.as_os_str().len() <= LONGEST_PATH {
+            return Ok(Self { path: path.to_owned(), directory: None });
+        }
+        let directory = OwnedFd::from(std::fs::File::open(parent)?);
+        let path = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
+        Ok(Self { path, directory: Some(directory) })
+    }
 }
 
 /// A forward that is there.
@@ -180,7 +204,8 @@ impl Api {
         let patience = TimeVal::milliseconds(i64::try_from(self.patience.as_millis()).unwrap_or(i64::MAX));
         socket::setsockopt(&fd, sockopt::SendTimeout, &patience)?;
         socket::setsockopt(&fd, sockopt::ReceiveTimeout, &patience)?;
-        socket::connect(fd.as_raw_fd(), &UnixAddr::new(&self.socket)?)?;
+        let short = SocketPath::of(&self.socket)?;
+        socket::connect(fd.as_raw_fd(), &UnixAddr::new(&short.path)?)?;
         Ok(fd.into())
     }
 }

@@ -10,7 +10,7 @@
 //! let program = Program::find(None, &[])?;
 //! program.version()?.check()?;
 //! let options = Options { api_socket: Some("/run/user/1000/x/api".into()), ..Options::default() };
-//! let running = options.start(&program, &Target::Process(4711), |_| ())?.wait()?;
+//! let running = options.start(&program, Target::Process(4711), |_| ())?.wait()?;
 //! let api = Api::new("/run/user/1000/x/api");
 //! let web = Forward {
 //!     protocol: Protocol::Tcp,

@@ -7,6 +7,8 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Error;
 
 /// The container's own address within the network (`Recommended IP`).
@@ -15,7 +17,8 @@ const GATEWAY: u32 = 2;
 const DNS: u32 = 3;
 
 /// An IPv4 network, as `--cidr` has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Network {
     base: Ipv4Addr,
     prefix: u8,
@@ -68,6 +71,20 @@ impl FromStr for Network {
             return Err(bad("its address has bits behind the prefix"));
         }
         Ok(Self { base, prefix })
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl From<Network> for String {
+    fn from(network: Network) -> Self {
+        network.to_string()
     }
 }
 

@@ -5,24 +5,30 @@
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
+use crate::api::SocketPath;
 use crate::{Error, Network, Version};
 
 /// As large as a packet of slirp can be: fewer packets, more throughput.
 const MTU: u16 = 65520;
 
 /// Whose network it shall be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Target {
     /// The network namespace of a process, entered by way of its user namespace.
     Process(u32),
     /// A network namespace by a path, such as /proc/4711/fd/5.
     Path(PathBuf),
+    /// A network namespace that is open; it becomes the program's stdin.
+    Descriptor(OwnedFd),
 }
 
 /// From which address connections go out: an address of the host, or the name of an interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outbound<A> {
     /// The address.
     Address(A),
@@ -31,7 +37,7 @@ pub enum Outbound<A> {
 }
 
 /// What the network is like.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// The name of the interface inside.
     pub interface: String,
@@ -89,7 +95,7 @@ impl Options {
     }
 
     /// The whole command line behind the program's name.
-    pub(crate) fn arguments(&self, target: &Target, ready: i32, exit: i32) -> Vec<OsString> {
+    pub(crate) fn arguments(&self, target: &Target, ready: i32, exit: i32, api: Option<&SocketPath>) -> Vec<OsString> {
         let mut words: Vec<OsString> = ["--configure", "--enable-sandbox", "--enable-seccomp"].map(Into::into).into();
         let mut option = |text: String| words.push(text.into());
         option(format!("--ready-fd={ready}"));
@@ -111,9 +117,9 @@ impl Options {
         if let Some(outbound) = &self.outbound6 {
             option(format!("--outbound-addr6={}", text(outbound)));
         }
-        if let Some(socket) = &self.api_socket {
+        if let Some(socket) = api {
             words.push("--api-socket".into());
-            words.push(socket.into());
+            words.push(socket.path.clone().into());
         }
         match target {
             Target::Process(pid) => words.push(pid.to_string().into()),
@@ -121,6 +127,7 @@ impl Options {
                 words.push("--netns-type=path".into());
                 words.push(path.into());
             }
+            Target::Descriptor(_) => words.extend(["--netns-type=path", "/proc/self/fd/0"].map(OsString::from)),
         }
         words.push(self.interface.clone().into());
         words
@@ -139,7 +146,8 @@ mod tests {
     use super::*;
 
     fn line(options: &Options, target: &Target) -> String {
-        let words = options.arguments(target, 7, 8);
+        let api = options.api_socket.as_deref().map(|path| SocketPath::of(path).expect("short"));
+        let words = options.arguments(target, 7, 8, api.as_ref());
         words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
 

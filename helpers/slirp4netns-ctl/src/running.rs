@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
 
+use crate::api::SocketPath;
 use crate::{Error, Options, Program, Target};
 
 /// Making an interface is a matter of milliseconds, on a machine that swaps of seconds.
@@ -49,7 +51,7 @@ impl Options {
     pub fn start(
         &self,
         program: &Program,
-        target: &Target,
+        target: Target,
         amend: impl FnOnce(&mut Command),
     ) -> Result<Starting, Error> {
         check_device()?;
@@ -63,8 +65,13 @@ impl Options {
             kept.map_err(|errno| Error::system("hand a descriptor on", errno))?;
         }
         let mut command = Command::new(program.path());
-        command.args(self.arguments(target, tell_ready.as_raw_fd(), watch_exit.as_raw_fd()));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(theirs);
+        let api = self.api_socket.as_deref().map(socket_path).transpose()?;
+        command.args(self.arguments(&target, tell_ready.as_raw_fd(), watch_exit.as_raw_fd(), api.as_ref()));
+        let stdin = match target {
+            Target::Descriptor(namespace) => Stdio::from(namespace),
+            Target::Process(_) | Target::Path(_) => Stdio::null(),
+        };
+        command.stdin(stdin).stdout(Stdio::null()).stderr(theirs);
         // Ctrl-C at the caller's terminal is for the container, not for its network.
         command.process_group(0);
         amend(&mut command);
@@ -114,6 +121,11 @@ impl Running {
     /// The process's pid; it stays this process's until [`Running::stop`] has returned.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What must stay open for the program to go on: for a caller that executes itself anew and hands these over.
+    pub fn held(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.exit.iter().map(AsFd::as_fd).chain([self.stderr.as_fd()])
     }
 
     /// To be called when the descriptor is readable or hung up.
@@ -180,6 +192,18 @@ impl AsFd for Running {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stderr.as_fd()
     }
+}
+
+/// The socket's path, short enough for the address of a socket (unix(7)): else through a descriptor of its directory, which the
+/// program inherits.
+fn socket_path(path: &Path) -> Result<SocketPath, Error> {
+    let failed = |error: io::Error| Error::system(format!("open the directory of {}", path.display()), error);
+    let short = SocketPath::of(path).map_err(failed)?;
+    if let Some(directory) = &short.directory {
+        let kept = fcntl(directory, FcntlArg::F_SETFD(FdFlag::empty()));
+        kept.map_err(|errno| failed(errno.into()))?;
+    }
+    Ok(short)
 }
 
 /// The words on one line, without what it says of its ordinary doings.

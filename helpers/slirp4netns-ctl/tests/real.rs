@@ -42,7 +42,7 @@ macro_rules! in_namespaces {
 in_namespaces! {
     the_interface_is_there_when_it_is_ready
     it_is_sandboxed_and_filtered
-    a_namespace_can_be_named_by_its_path
+    a_namespace_can_be_given_by_its_path_or_open
     forwards_are_added_used_listed_and_removed
     a_port_in_use_is_refused_with_its_holder
     the_death_of_the_program_is_seen
@@ -80,7 +80,9 @@ mod body {
             let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("unshare");
             let mut line = [0; 6];
             child.stdout.as_mut().expect("its stdout").read_exact(&mut line).expect("the namespace");
-            Self { child, dir: tempfile::tempdir().expect("a directory") }
+            // Longer than the address of a socket.
+            let dir = tempfile::Builder::new().prefix(&"d".repeat(100)).tempdir().expect("a directory");
+            Self { child, dir }
         }
 
         fn target(&self) -> Target {
@@ -92,7 +94,7 @@ mod body {
         }
 
         fn start(&self, options: &Options) -> Running {
-            options.start(&program(), &self.target(), |_| ()).expect("started").wait().expect("ready")
+            options.start(&program(), self.target(), |_| ()).expect("started").wait().expect("ready")
         }
 
         fn api(&self) -> Api {
@@ -177,13 +179,17 @@ mod body {
 
     #[test]
     #[ignore = "a body"]
-    fn a_namespace_can_be_named_by_its_path() {
+    fn a_namespace_can_be_given_by_its_path_or_open() {
         let place = Place::new();
         let path = format!("/proc/{}/ns/net", place.child.id());
-        let starting = place.options().start(&program(), &Target::Path(path.into()), |_| ()).expect("started");
-        let _running = starting.wait().expect("ready");
-        let devices = fs::read_to_string(format!("/proc/{}/net/dev", place.child.id())).expect("devices");
-        assert!(devices.contains("tap0:"), "{devices}");
+        let open = fs::File::open(&path).expect("the namespace");
+        let devices = || fs::read_to_string(format!("/proc/{}/net/dev", place.child.id())).expect("devices");
+        for target in [Target::Path(path.into()), Target::Descriptor(open.into())] {
+            let running = place.options().start(&program(), target, |_| ()).expect("started").wait().expect("ready");
+            assert!(devices().contains("tap0:"), "{}", devices());
+            running.stop().expect("stopped");
+            assert!(!devices().contains("tap0:"), "{}", devices());
+        }
     }
 
     #[test]
@@ -280,7 +286,7 @@ mod body {
         let inherit = |command: &mut Command| {
             command.stdout(Stdio::inherit());
         };
-        let starting = place.options().start(&program(), &place.target(), inherit).expect("started");
+        let starting = place.options().start(&program(), place.target(), inherit).expect("started");
         let _running = starting.wait().expect("ready");
         place.api().add(&forward(Protocol::Tcp, port, 80)).expect("a forward");
         println!("started");
@@ -292,7 +298,7 @@ mod body {
     fn a_network_that_cannot_be_made_gives_the_words_of_the_program() {
         let place = Place::new();
         let options = Options { interface: "lo".into(), ..place.options() };
-        let starting = options.start(&program(), &place.target(), |_| ()).expect("started");
+        let starting = options.start(&program(), place.target(), |_| ()).expect("started");
         let message = starting.wait().expect_err("lo is taken").to_string();
         assert!(message.contains("TUNSETIFF"), "{message}");
     }

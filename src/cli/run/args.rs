@@ -19,6 +19,7 @@ pub(super) fn command() -> Command {
         .args(life())
         .args(process())
         .args(files())
+        .args(network())
         .args(isolation())
         .args(security())
         .arg(
@@ -154,14 +155,29 @@ fn files() -> Vec<Arg> {
     )
 }
 
+fn network() -> Vec<Arg> {
+    under(
+        "Network",
+        vec![
+            value("network", "MODE", "slirp4netns[:OPTS] (default), pasta[:OPTS], none, host, container:NAME")
+                .alias("net"),
+            list("publish", "[IP:][HOST:]PORT[/udp]", "A port of the host leads to one of the container; ranges A-B")
+                .short('p'),
+            switch("publish-all", "Every port that the image exposes, at a free port of the host").short('P'),
+            list("add-host", "NAME:IP", "A line of /etc/hosts; IP may be host-gateway"),
+            list("dns", "IP", "A name server in place of the network's own"),
+            list("dns-search", "DOMAIN", "A domain of the search list in place of the host's; . for none"),
+            list("dns-option", "OPTION", "An option of /etc/resolv.conf").alias("dns-opt"),
+            switch("http-proxy", "Pass your proxy variables (http_proxy, ...) on"),
+        ],
+    )
+}
+
 fn isolation() -> Vec<Arg> {
     under(
         "Isolation",
         vec![
             value("hostname", "NAME", "Hostname").short('h'),
-            value("network", "MODE", "none (default) or host").alias("net"),
-            list("add-host", "NAME:IP", "A line of /etc/hosts"),
-            list("dns", "IP", "A name server of /etc/resolv.conf"),
             value("pid", "MODE", "host: share the host's processes"),
             value("ipc", "MODE", "host: share the host's queues and shared memory"),
             value("uts", "MODE", "host: share the host's name"),

@@ -9,6 +9,7 @@ use super::launch::{From, Made, Mode};
 use crate::cli::{Globals, warn_fallback};
 use crate::error::{Context, Error, Result, catalog::process, catalog::state as codes};
 use crate::host::Host;
+use crate::network::Running;
 use crate::runtime::base::{self, Entered};
 use crate::runtime::container::{Container, collect, collect_one};
 use crate::runtime::detach;
@@ -181,7 +182,9 @@ impl Detached<'_> {
             (fds.master, fds.stdin) = (through(&started.terminal)?, through(&ours.stdin)?);
             (fds.stdout, fds.stderr) = (through(&ours.stdout)?, through(&ours.stderr)?);
             fds.client = self.client.map(|client| inheritable(client.as_fd())).transpose()?;
-            fds.held = mounted.iter().map(|mounted| inheritable(mounted.as_fd())).collect::<Result<_>>()?;
+            let helpers =
+                mounted.iter().map(|mounted| mounted.as_fd()).chain(started.network.iter().flat_map(Running::held));
+            fds.held = helpers.map(inheritable).collect::<Result<_>>()?;
             Ok(())
         };
         let filled = fill();

@@ -37,7 +37,7 @@ fn base() -> Base {
 fn made(run: &RunSpec, image: &ImageConfig) -> crate::error::Result<Value> {
     let identity = Identity { id: "0123456789ab".repeat(6)[..64].into(), name: "name".into(), dir: "/run/rl/c".into() };
     let host_name = run.share.uts.then(|| "host".to_owned());
-    let facts = Facts { unified_cgroup: true, host_mqueue: true, host_name, resolv_conf: String::new() };
+    let facts = Facts { unified_cgroup: true, host_mqueue: true, host_name, ..Facts::default() };
     let ids = ids::resolve(&run.userns, &base(), 1000, 1000, &[])?;
     let (spec, extras) = build(run, image, &ids, &identity, &facts)?;
     Ok(serde_json::to_value(document(spec, &extras)?).expect("JSON"))

@@ -3,7 +3,8 @@
 //! Owns nothing but that order; each line is one module's work. The surprise: the base user namespace is entered before the
 //! image is looked up, because the layers belong to subordinate ids.
 
-use std::path::Path;
+use std::net::{IpAddr, UdpSocket};
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
 
@@ -13,9 +14,11 @@ use super::ground::{self, Ground, Layers, copied};
 use super::image::{self, Ensured, Place, Want};
 use crate::cli::foreign::Foreign;
 use crate::cli::{Globals, warn_fallback};
-use crate::error::{Context, Error, Result, catalog::command_line, catalog::rootfs, catalog::state};
-use crate::host::Host;
+use crate::error::{
+    Context, Error, Result, catalog::command_line, catalog::network as codes, catalog::rootfs, catalog::state,
+};
 use crate::host::emulation::Emulator;
+use crate::host::{Host, procfs};
 use crate::image::Platform;
 use crate::plan::{self, Plan, RootSource};
 use crate::runtime::base::{self, Entered};
@@ -25,8 +28,10 @@ use crate::runtime::parent::{self, Ended, Job};
 use crate::runtime::seccomp;
 use crate::runtime::storage::{self, Driver};
 use crate::runtime::supervisor::Origin;
+use crate::spec::files::HOST_GATEWAY;
+use crate::spec::network::Network;
 use crate::spec::{self, Extras, Facts, Identity, Ids, ImageConfig, RunSpec, UserNs, Volume};
-use crate::state::{Record, Status};
+use crate::state::{Containers, Record, Status};
 use crate::volume;
 
 /// Everything that is known before anything is made.
@@ -46,6 +51,7 @@ pub(super) fn launch(globals: &Globals, run: &RunSpec, want: &Want, show: Option
     if let Some(format) = show {
         return print(&host, run, (place.as_ref(), want.platform()), format);
     }
+    crate::network::ports::check(&run.publish)?;
     match run.detach {
         false => foreground(globals, &host, run, (place.as_ref(), want.platform())),
         true => {
@@ -292,7 +298,7 @@ fn compile(
     emulators: &[Emulator],
 ) -> Result<Compiled> {
     let ids = resolve_ids(host, &run.userns, entered)?;
-    let facts = facts(run);
+    let facts = facts(host, run)?;
     let (spec, mut extras) = spec::build::build(run, image, &ids, identity, &facts)?;
     extras.emulators = emulators.to_vec();
     let files = spec::files::etc_files(run, identity, &facts);
@@ -305,15 +311,39 @@ fn resolve_ids(host: &Host, mode: &UserNs, entered: &Entered) -> Result<Ids> {
 }
 
 /// What the specification needs to know of this machine.
-fn facts(run: &RunSpec) -> Facts {
+fn facts(host: &Host, run: &RunSpec) -> Result<Facts> {
     let unified = nix::sys::statfs::statfs("/sys/fs/cgroup")
         .is_ok_and(|stat| stat.filesystem_type() == nix::sys::statfs::CGROUP2_SUPER_MAGIC);
-    let resolv_conf =
-        if run.share.network { std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default() } else { String::new() };
+    let mut network_namespace = None;
+    let resolv_conf = match &run.network {
+        Network::None => None,
+        Network::Container(name) => {
+            let (container, running) =
+                Containers::open(&host.dirs).find_running(name).map_err(|error| error.exit(125))?;
+            network_namespace = Some(procfs::namespace(running.pid.as_raw(), "net"));
+            Some(container.run.join("resolv.conf"))
+        }
+        Network::Host | Network::Slirp4netns(_) | Network::Pasta(_) => Some(PathBuf::from("/etc/resolv.conf")),
+    };
+    let resolv_conf = resolv_conf.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
     let host_mqueue = run.share.ipc && Path::new("/dev/mqueue").is_dir();
     let host_name = if run.share.uts { nix::unistd::gethostname().ok() } else { None };
     let host_name = host_name.and_then(|name| name.into_string().ok());
-    Facts { unified_cgroup: unified, host_mqueue, host_name, resolv_conf }
+    let host_gateway =
+        if run.add_hosts.iter().any(|(_, ip)| ip == HOST_GATEWAY) { host_gateway(&run.network)? } else { None };
+    Ok(Facts { unified_cgroup: unified, host_mqueue, host_name, resolv_conf, host_gateway, network_namespace })
+}
+
+/// An address at which the container finds the host: its loopback, where that was asked for, else the address from which this
+/// machine reaches others. Nothing is sent to find that out; the address asked about is nobody's (RFC 5737).
+fn host_gateway(network: &Network) -> Result<Option<IpAddr>> {
+    if let Some(gateway) = network.loopback_gateway() {
+        return Ok(Some(gateway.into()));
+    }
+    let doing = || "find an address of this machine for host-gateway".to_owned();
+    let socket = UdpSocket::bind("0.0.0.0:0").context(&codes::NETWORK, doing)?;
+    socket.connect("192.0.2.1:9").context(&codes::NETWORK, doing)?;
+    Ok(Some(socket.local_addr().context(&codes::NETWORK, doing)?.ip()))
 }
 
 /// O_EXCL: a container's id must never replace another's.

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use clap::ArgMatches;
 
-use super::{device, env, lifecycle, limits, security, volume, wrong};
+use super::{device, env, lifecycle, limits, network, security, volume, wrong};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::rootfs, catalog::state};
+use crate::spec::network::Network;
 use crate::spec::{RunSpec, Share, Source, UserNs, ids};
 use crate::state::names;
 
@@ -19,13 +20,14 @@ const LONGEST_HOSTNAME: usize = 64;
 pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
     let (source, command) = words(matches)?;
     let security = security::security(&all(matches, "security-opt"))?;
-    let share = share(matches)?;
+    let network = network::network(one(matches, "network"))?;
+    let share = share(matches, &network)?;
     let volumes = volume::volumes(&all(matches, "volume"), &all(matches, "mount"), &all(matches, "tmpfs"))?;
     Ok(RunSpec {
         source,
         command,
         entrypoint: one(matches, "entrypoint").map(entrypoint).transpose()?,
-        env: env::environment(&all(matches, "env-file"), &all(matches, "env"))?,
+        env: environment(matches)?,
         workdir: one(matches, "workdir").map(str::to_owned),
         user: one(matches, "user").map(str::to_owned),
         group_add: groups(matches)?,
@@ -57,19 +59,34 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
         health: lifecycle::health(matches)?,
         sysctls: all(matches, "sysctl").iter().map(|word| limits::sysctl(word, share)).collect::<Result<_>>()?,
         shm_size: shm_size(matches, share)?,
-        add_hosts: all(matches, "add-host").iter().map(|word| add_host(word)).collect::<Result<_>>()?,
-        dns: all(matches, "dns").iter().map(|word| address("dns", word)).collect::<Result<_>>()?,
+        publish: network::publish(matches, &network)?,
+        publish_all: flag(matches, "publish-all"),
+        add_hosts: all(matches, "add-host")
+            .iter()
+            .map(|word| network::add_host(word, &network))
+            .collect::<Result<_>>()?,
+        dns: all(matches, "dns").iter().map(|word| network::address("dns", word)).collect::<Result<_>>()?,
+        dns_search: network::resolver_words("dns-search", &all(matches, "dns-search"))?,
+        dns_option: network::resolver_words("dns-option", &all(matches, "dns-option"))?,
+        network,
         share,
         userns: userns(matches)?,
         time_offset: one(matches, "timens").map(time_offset).transpose()?,
     })
 }
 
+/// The proxies first, so that -e may say otherwise.
+fn environment(matches: &ArgMatches) -> Result<Vec<(String, String)>> {
+    let mut pairs = if flag(matches, "http-proxy") { network::proxies(std::env::vars_os()) } else { Vec::new() };
+    pairs.extend(env::environment(&all(matches, "env-file"), &all(matches, "env"))?);
+    Ok(pairs)
+}
+
 pub(super) fn one<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
     matches.get_one::<String>(name).map(String::as_str)
 }
 
-fn all(matches: &ArgMatches, name: &str) -> Vec<String> {
+pub(super) fn all(matches: &ArgMatches, name: &str) -> Vec<String> {
     matches.get_many::<String>(name).into_iter().flatten().cloned().collect()
 }
 
@@ -126,7 +143,7 @@ fn entrypoint(word: &str) -> Result<Vec<String>> {
 }
 
 /// Hostnames as they are found in practice (RFC 1123 and underscores), container names.
-fn of_a_name(byte: u8) -> bool {
+pub(super) fn of_a_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._".contains(&byte)
 }
 
@@ -142,17 +159,13 @@ fn name(word: &str) -> Result<String> {
     if names::is_valid(word) { Ok(word.to_owned()) } else { Err(Error::new(&state::NAME, format!("--name {word:?}"))) }
 }
 
-fn share(matches: &ArgMatches) -> Result<Share> {
+fn share(matches: &ArgMatches, network: &Network) -> Result<Share> {
     let host = |name: &str| match one(matches, name) {
         None | Some("private" | "") => Ok(false),
         Some("host") => Ok(true),
         Some(other) => Err(wrong(name, other, "host or private")),
     };
-    let network = match one(matches, "network") {
-        None | Some("none") => false,
-        Some("host") => true,
-        Some(other) => return Err(wrong("network", other, "none or host")),
-    };
+    let network = network.is_shared();
     let share = Share { pid: host("pid")?, ipc: host("ipc")?, uts: host("uts")?, network, cgroup: host("cgroupns")? };
     if share.uts && one(matches, "hostname").is_some() {
         return Err(Error::new(
@@ -201,24 +214,6 @@ fn shm_size(matches: &ArgMatches, share: Share) -> Result<u64> {
         )),
         Some(word) => limits::size("shm-size", word),
     }
-}
-
-fn add_host(word: &str) -> Result<(String, String)> {
-    let bad = || wrong("add-host", word, "NAME:IP");
-    let (name, ip) = word.split_once([':', '=']).ok_or_else(bad)?;
-    // A `#` would begin a comment in /etc/hosts, and a space another name.
-    if name.is_empty() || !name.bytes().all(of_a_name) {
-        return Err(bad());
-    }
-    if ip == "host-gateway" {
-        return Err(wrong("add-host", word, "an IP address; no network leads to the host yet"));
-    }
-    Ok((name.to_owned(), address("add-host", ip.trim_matches(['[', ']']))?))
-}
-
-fn address(flag: &str, word: &str) -> Result<String> {
-    let ip: std::net::IpAddr = word.parse().map_err(|_| wrong(flag, word, "an IP address"))?;
-    Ok(ip.to_string())
 }
 
 fn time_offset(word: &str) -> Result<(i64, i64)> {

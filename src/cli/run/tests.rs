@@ -89,9 +89,7 @@ fn no_image_says_what_to_type() {
 
 #[test]
 fn a_flag_that_does_not_exist_is_never_an_image() {
-    for (flags, named) in
-        [("-p 80:80", "-p"), ("-p80:80", "-p"), ("-m 1g", "-m"), ("--network-alias=x", "--network-alias")]
-    {
+    for (flags, named) in [("-m 1g", "-m"), ("--network-alias=x", "--network-alias")] {
         let error = with(flags).expect_err(flags);
         assert!(error.summary().contains(&format!("'{named}'")), "{flags}: {error}");
     }
@@ -144,8 +142,7 @@ fn namespaces_are_private_or_the_hosts() {
     assert_eq!(good("--pid=host --ipc=host --uts=host --network=host --cgroupns=host").share, all);
     let none = "--pid=private --ipc=private --uts=private --network=none --cgroupns=private --net none";
     assert_eq!(good(none).share, Share::default());
-    for bad in ["--pid=container:x", "--ipc=x", "--network=bridge", "--network=slirp4netns", "--cgroupns=x", "--uts=x"]
-    {
+    for bad in ["--pid=container:x", "--ipc=x", "--network=nonsense", "--cgroupns=x", "--uts=x"] {
         assert!(with(bad).is_err(), "{bad}");
     }
 }

@@ -173,6 +173,7 @@ pub(super) fn render(step: &Step, plan: &Plan) -> String {
         | Step::User { .. }
         | Step::Capabilities(_)
         | Step::NoNewPrivileges
+        | Step::Network
         | Step::RootReadOnly => String::new(),
         Step::Seccomp { profile } => {
             format!("# Here rl loads the {profile} seccomp filter; no tool of util-linux or libcap does.\n")
@@ -350,4 +351,18 @@ pivot_root . dev
 
 ",
     )
+}
+
+/// What is waited for before the first step: rl makes the network beside the others, which a script can't.
+pub(super) fn network(plan: &Plan) -> String {
+    if plan.network.is_nothing() {
+        return String::new();
+    }
+    "# The network: slirp4netns, which runs outside, makes an interface in this namespace when it knows who we are.
+echo $$ >\"$T/net\"
+# With read, not with a program: the first process that is forked here is pid 1. It says `1` and no more.
+read -r there <\"$T/net-there\" || [ \"$there\" = 1 ]
+
+"
+    .to_owned()
 }

@@ -1,0 +1,34 @@
+//! RL07xx: the container's network.
+
+use super::entries;
+
+entries! {
+    /// The program that carries the packets is not there.
+    NO_PROGRAM = 701, exit 125, "the program of the network is missing",
+        why "The container's packets are carried by slirp4netns (the default) or pasta, programs of their own, and this one is in none of the directories of PATH nor where install.sh puts it.",
+        fix "Ask the administrator to install the package slirp4netns (or passt, for pasta), or run without a network: --network=none.";
+    /// /dev/net/tun can't be used.
+    NO_TUN = 702, exit 125, "/dev/net/tun cannot be used",
+        why "The program of the network makes an interface through /dev/net/tun. The device is missing (the module tun is not loaded, or an outer container has no such device) or closed to you.",
+        fix "Ask the administrator for: modprobe tun, and chmod 666 /dev/net/tun. Or run without a network: --network=none.";
+    /// libslirp has holes.
+    OLD_LIBSLIRP = 703, exit 125, "libslirp is too old to be safe",
+        why "libslirp before 4.6.0 reads and writes beyond its buffers when a container sends it certain packets (CVE-2020-29129, CVE-2021-3592 to 3595). It would run as you.",
+        fix "Ask the administrator for a newer libslirp, or use --network=pasta or --network=none.";
+    /// The network was not made.
+    NETWORK = 704, exit 125, "cannot make the container's network",
+        why "The program of the network gave up, was too slow, or does not know an option. Its own words are in the message.",
+        fix "The message says which it was. Without a network the container runs with --network=none.";
+    /// A port can't be published.
+    PORT = 705, exit 125, "cannot publish a port",
+        why "The port of the host is in use, is below net.ipv4.ip_unprivileged_port_start, or the address is not this machine's.",
+        fix "Choose another port or address of the host.";
+    /// The network ended before the container.
+    LOST = 706, exit 125, "the container's network is gone",
+        why "The program that carries the container's packets has ended: it was killed, or it failed. The container goes on without a network.",
+        fix "Restart the container.";
+    /// A port that is not published.
+    NO_SUCH_PORT = 707, exit 125, "no such published port",
+        why "The container does not publish this port, or its network can't publish any.",
+        fix "rl port CONTAINER lists what it publishes.";
+}

@@ -1,0 +1,163 @@
+//! The network of a container, made from outside: a program that carries the packets, and the ports of the host that lead in.
+//!
+//! Owns what the plan's `network` asks for, in three steps: [`prepare`] before anything is started (the program, the ports),
+//! [`Prepared::start`] when the container's network namespace is there, and [`Starting::wait`] when the container's own set-up
+//! has nothing left to do. The surprise: `rl` stands in the base user namespace meanwhile, as its root, and in the host's network;
+//! so what it starts has rights over the container's namespaces, and none on the host.
+
+pub mod forward;
+mod pasta;
+pub mod ports;
+mod program;
+pub mod record;
+mod slirp;
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Pid;
+
+use self::forward::Forwarder;
+use self::ports::{Bound, bind_all};
+use self::record::Record;
+use crate::error::{Context, Error, Result, catalog::network as codes};
+use crate::spec::network::{Network, Wiring};
+
+/// All that can be known beforehand is known.
+#[derive(Debug)]
+pub struct Prepared {
+    driver: Driver,
+    bound: Vec<Bound>,
+}
+
+#[derive(Debug)]
+enum Driver {
+    Slirp(Box<slirp::Slirp>),
+    Pasta(pasta::Pasta),
+}
+
+/// The programs run, and the network may not be there yet. Dropped, they end.
+#[derive(Debug)]
+pub struct Starting {
+    carrier: StartingCarrier,
+    record: Record,
+    bound: Vec<Bound>,
+    namespace: File,
+    first: Pid,
+    dir: PathBuf,
+}
+
+#[derive(Debug)]
+enum StartingCarrier {
+    Slirp(slirp4netns_ctl::Starting),
+    Pasta(pasta::Starting),
+}
+
+/// A network at work; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    carrier: Carrier,
+    _forwarder: Option<Forwarder>,
+}
+
+#[derive(Debug)]
+enum Carrier {
+    Slirp(slirp4netns_ctl::Running),
+    Pasta(pasta::Running),
+    Lost,
+}
+
+/// Looks for the program, and whether the ports can be had. `run` is where running state is kept. None: there is nothing to
+/// make.
+///
+/// # Errors
+/// `RL0701` to `RL0703` for the program, `RL0705` for a port.
+pub fn prepare(wiring: &Wiring, run: &Path) -> Result<Option<Prepared>> {
+    let driver = match &wiring.network {
+        Network::Slirp4netns(options) => Driver::Slirp(Box::new(slirp::Slirp::prepare(options, run)?)),
+        Network::Pasta(words) => Driver::Pasta(pasta::Pasta::prepare(words, run)?),
+        Network::None | Network::Host | Network::Container(_) => return Ok(None),
+    };
+    Ok(Some(Prepared { driver, bound: bind_all(&wiring.ports)? }))
+}
+
+impl Prepared {
+    /// Starts what carries the packets. `first` is the container's first process, `dir` the container's run directory, and
+    /// `namespace` its network: opened before Go, because after that the process shows nothing of itself.
+    ///
+    /// # Errors
+    /// `RL0702`, `RL0704`.
+    pub fn start(self, namespace: File, first: Pid, dir: &Path) -> Result<Starting> {
+        let kept = namespace.try_clone().context(&codes::NETWORK, || "keep the network namespace open".into())?;
+        let namespace = OwnedFd::from(namespace);
+        let legs: Vec<_> = self.bound.iter().map(|(leg, _)| *leg).collect();
+        let (carrier, record, bound) = match self.driver {
+            Driver::Slirp(slirp) => {
+                let record = Record::new("slirp4netns", Some(slirp.guest()), legs);
+                (StartingCarrier::Slirp(slirp.start(namespace, dir)?), record, self.bound)
+            }
+            Driver::Pasta(pasta) => {
+                // It binds them itself, all of them.
+                drop(self.bound);
+                (
+                    StartingCarrier::Pasta(pasta.start(namespace, dir, &legs)?),
+                    Record::new("pasta", None, legs),
+                    Vec::new(),
+                )
+            }
+        };
+        Ok(Starting { carrier, record, bound, namespace: kept, first, dir: dir.to_owned() })
+    }
+}
+
+impl Starting {
+    /// Waits until the network is there, and publishes the ports.
+    ///
+    /// # Errors
+    /// `RL0704` with the program's own words; `RL0705`.
+    pub fn wait(self) -> Result<Running> {
+        let carrier = match self.carrier {
+            StartingCarrier::Slirp(starting) => {
+                Carrier::Slirp(starting.wait().map_err(|error| slirp::failed(error, "start slirp4netns"))?)
+            }
+            StartingCarrier::Pasta(starting) => Carrier::Pasta(starting.wait()?),
+        };
+        let left = record::hand_over(&self.record, self.bound, &self.dir)?;
+        let served =
+            (!left.is_empty()).then(|| forward::start(left, &self.namespace, self.first, &record::control(&self.dir)));
+        self.record.write(&self.dir)?;
+        Ok(Running { carrier, _forwarder: served.transpose()? })
+    }
+}
+
+impl Running {
+    /// What must stay open for the network to go on, in a process that executes itself anew.
+    pub fn held(&self) -> Vec<BorrowedFd<'_>> {
+        match &self.carrier {
+            Carrier::Slirp(running) => running.held().collect(),
+            Carrier::Pasta(running) => vec![running.as_fd()],
+            Carrier::Lost => Vec::new(),
+        }
+    }
+
+    /// Readable or hung up when [`Running::check`] has something to say; None when it never will have again.
+    pub fn watched(&self) -> Option<BorrowedFd<'_>> {
+        match &self.carrier {
+            Carrier::Slirp(running) => Some(running.as_fd()),
+            Carrier::Pasta(running) => Some(running.as_fd()),
+            Carrier::Lost => None,
+        }
+    }
+
+    /// What there is to say: once, that the network is gone.
+    pub fn check(&mut self) -> Option<Error> {
+        let ended = match &mut self.carrier {
+            Carrier::Slirp(running) => running.check().err().map(|error| error.to_string()),
+            Carrier::Pasta(running) => running.ended(),
+            Carrier::Lost => None,
+        }?;
+        self.carrier = Carrier::Lost;
+        Some(Error::new(&codes::LOST, ended))
+    }
+}

@@ -1,0 +1,59 @@
+use super::*;
+
+fn slirp_options(word: &str) -> Options {
+    match Network::parse(word) {
+        Ok(Network::Slirp4netns(options)) => *options,
+        other => panic!("{word}: {other:?}"),
+    }
+}
+
+#[test]
+fn each_kind_has_its_word() {
+    assert_eq!(Network::parse("none").expect("none"), Network::None);
+    assert_eq!(Network::parse("host").expect("host"), Network::Host);
+    assert_eq!(Network::parse("container:web").expect("container"), Network::Container("web".into()));
+    assert_eq!(Network::parse("pasta:--mtu,1500").expect("pasta"), Network::Pasta(vec!["--mtu".into(), "1500".into()]));
+    for word in ["bridge", "default", "slirp4netns"] {
+        assert_eq!(Network::parse(word).expect(word), default(), "{word}");
+    }
+}
+
+#[test]
+fn every_option_of_slirp_is_understood() {
+    let options = slirp_options(
+        "slirp4netns:mtu=1500,cidr=10.9.0.0/16,enable_ipv6=false,outbound_addr=192.0.2.7,outbound_addr6=eth0,\
+         allow_host_loopback=true,disable_dns=1",
+    );
+    assert_eq!((options.mtu, options.network.guest().to_string()), (1500, "10.9.0.100".to_owned()));
+    assert!(!options.ipv6 && options.allow_host_loopback && options.disable_dns);
+    assert_eq!(options.outbound, Some(Outbound::Address(Ipv4Addr::new(192, 0, 2, 7))));
+    assert_eq!(options.outbound6, Some(Outbound::Interface("eth0".into())));
+    assert!(!slirp_options("slirp4netns").allow_host_loopback);
+}
+
+#[test]
+fn what_makes_no_network_is_refused() {
+    for bad in [
+        "nonsense",
+        "none:x",
+        "host:",
+        "container:",
+        "container",
+        "slirp4netns:",
+        "slirp4netns:mtu=1",
+        "slirp4netns:mtu",
+        "slirp4netns:cidr=10.0.2.0/30",
+        "slirp4netns:enable_ipv6=maybe",
+        "slirp4netns:outbound_addr=",
+        "slirp4netns:x=1",
+        "slirp4netns:outbound_addr=-a",
+        "slirp4netns:outbound_addr=a b",
+        "pasta:",
+        "pasta:--netns,/x",
+        "pasta:-P,/x",
+        "pasta:--pid=/x",
+        "pasta:--runas,0",
+    ] {
+        assert!(Network::parse(bad).is_err(), "{bad:?}");
+    }
+}
