@@ -1,6 +1,10 @@
 //! What happens to stores: full disks, file systems that go away, users who are not their own.
 
 mod full_map {
+    use std::os::fd::AsFd;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
     use crate::support::{Rl, archive, binary};
 
     fn quoted(script: &str) -> String {
@@ -78,7 +82,11 @@ mod full_map {
             })
             .expect("fuse-overlayfs");
         let pid = nix::unistd::Pid::from_raw(fuse.parse().expect("a pid"));
+        let watched = rl::sys::child::open_pidfd(pid).expect("a pidfd");
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("kill");
+        // A signal is not yet a death: the container must not end before it.
+        let mut polls = [PollFd::new(watched.as_fd(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut polls, PollTimeout::from(10_000_u16)).expect("poll"), 1);
         running.close_stdin();
         let out = running.finish();
         assert!(out.stderr.contains("RL0410") && out.stderr.contains("SIGKILL"), "{}", out.stderr);
