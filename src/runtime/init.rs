@@ -18,6 +18,7 @@ use super::message::Channel;
 use super::mounts::{self, Bind, NewMount, Root};
 use super::stdio::Stdio;
 use super::user::{self, Account};
+use super::uts;
 use super::{attributes, binfmt, diagnose, execute, hooks, reaper, rights};
 use crate::error::{Context, Error, Result, catalog::process as codes, catalog::rootfs};
 use crate::plan::{Clock, Listener, Plan, Process, Step};
@@ -261,8 +262,8 @@ impl State {
                 mounts::propagate_root(self.root()?, *propagation, *recursive)
             }
             Step::RootReadOnly => mounts::root_read_only(self.root()?),
-            Step::Hostname { name } => set_hostname(name),
-            Step::Domainname { name } => set_domainname(name),
+            Step::Hostname { name } => uts::set_hostname(name),
+            Step::Domainname { name } => uts::set_domainname(name),
             Step::Loopback => loopback::up().context(&codes::SETUP, || "bring the loopback interface up".into()),
             Step::Network => {
                 if !init.channel.wait_for_network() {
@@ -483,18 +484,6 @@ impl State {
             Err(Error::new(&rootfs::UNSAFE_TARGET, doing()).because("it is outside the container"))
         }
     }
-}
-
-/// A joined UTS namespace has the name already as a rule, and may belong to a user namespace above this one.
-fn set_hostname(name: &str) -> Result<()> {
-    if nix::unistd::gethostname().is_ok_and(|own| own == name) {
-        return Ok(());
-    }
-    nix::unistd::sethostname(name).context(&codes::SETUP, || format!("set the hostname {name}"))
-}
-
-fn set_domainname(name: &str) -> Result<()> {
-    process::set_domainname(name).context(&codes::SETUP, || format!("set the domain name {name}"))
 }
 
 fn stdio(process: &Process, state: &State) -> Result<()> {

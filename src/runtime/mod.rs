@@ -35,6 +35,7 @@ pub mod supervise;
 pub mod supervisor;
 pub mod unshare;
 mod user;
+mod uts;
 pub mod view;
 
 use crate::host::procfs;

@@ -1,3 +1,5 @@
+//! The words of `--network`, `-p` and their kin: what each means, and what is refused.
+
 use super::*;
 
 fn slirp_options(word: &str) -> Options {
