@@ -6,7 +6,7 @@
 //! download does; nothing of it counts before the digest is known to be right.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,17 +61,29 @@ impl Blobs {
 
     /// A small blob, which has been verified.
     pub(super) fn write(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
-        let path = self.path(digest);
-        // Another process may be writing the same.
-        let random = getrandom::u64().context(&image::STORE, || "get random bytes".into())?;
-        let staged = self.partial(digest).with_extension(format!("{random:016x}"));
-        if path.exists() {
-            return Ok(());
-        }
         self.make_dirs(digest)?;
-        let written = fs::write(&staged, bytes).and_then(|()| File::open(&staged)?.sync_all());
+        let whole = || Ok(self.path(digest).exists().then_some(()));
+        let Claim::Ours(mut lock) = self.claim(digest, whole)? else { return Ok(()) };
+        let staged = self.partial(digest);
+        // What a killed process has left of it is written anew.
+        let written = lock.set_len(0).and_then(|()| lock.write_all(bytes)).and_then(|()| lock.sync_all());
         written.context(&image::STORE, || format!("write {}", staged.display()))?;
-        fs::rename(&staged, &path).context(&image::STORE, || format!("rename {}", staged.display()))
+        self.adopt(&staged, digest)
+    }
+
+    /// Makes the caller the one who makes the blob, unless `whole` finds it: maybe only after a wait for another process.
+    fn claim<T>(&self, digest: &Digest, whole: impl Fn() -> Result<Option<T>>) -> Result<Claim<T>> {
+        let path = self.partial(digest);
+        loop {
+            if let Some(found) = whole()? {
+                return Ok(Claim::Whole(found));
+            }
+            let Some(lock) = lock_file(&path)? else { continue };
+            let Some(found) = whole()? else { return Ok(Claim::Ours(lock)) };
+            // It became whole before we opened its partial file, so that one is new, and nobody would ever rename it.
+            fs::remove_file(&path).context(&image::STORE, || format!("remove {}", path.display()))?;
+            return Ok(Claim::Whole(found));
+        }
     }
 
     /// Puts a finished, synced file of the same file system among the blobs.
@@ -99,17 +111,12 @@ impl Blobs {
     fn fetch_once(&self, descriptor: &Descriptor, source: &dyn Source, to: &Fetch<'_>) -> Result<()> {
         self.make_dirs(&descriptor.digest)?;
         let path = self.partial(&descriptor.digest);
-        let _lock = loop {
-            if let Some(file) = self.open(descriptor)? {
+        let _lock = match self.claim(&descriptor.digest, || self.open(descriptor))? {
+            Claim::Ours(lock) => lock,
+            Claim::Whole(file) => {
                 to.growth.grow(&Arc::new(file), descriptor.size);
                 to.progress.exists(descriptor);
                 return Ok(());
-            }
-            if let Some(lock) = lock_file(&path)? {
-                // Another process may have finished it while we waited for the lock.
-                if self.open(descriptor)?.is_none() {
-                    break lock;
-                }
             }
         };
         let mut download = Download::go_on(&path, descriptor, to)?;
@@ -123,6 +130,14 @@ impl Blobs {
         }
         self.adopt(&path, &descriptor.digest)
     }
+}
+
+/// What [`Blobs::claim`] finds.
+enum Claim<T> {
+    /// The blob, in whatever form was asked for.
+    Whole(T),
+    /// Nobody has it; the lock of the partial file, which is empty or holds what a killed process has left.
+    Ours(Flock<File>),
 }
 
 /// Opens and locks `path`, made where it is missing. `None`: it was renamed or deleted by whoever had the lock before.

@@ -274,6 +274,20 @@ fn a_download_that_was_cut_goes_on_where_it_ended() {
     assert_eq!(std::fs::read_dir(dir.path().join("partial")).expect("list").count(), 0);
 }
 
+/// Each small document was once staged under a name of its own, which stayed when its writer was killed.
+#[test]
+fn what_a_killed_writer_of_a_document_left_is_replaced() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, source) = (store(dir.path()), Memory::image(&[one_file(1)]));
+    std::fs::create_dir(dir.path().join("partial")).expect("mkdir");
+    for digest in source.blobs.keys().filter(|digest| source.blobs[*digest].len() < 5_000) {
+        let left = dir.path().join("partial").join(digest.replace(':', "-"));
+        std::fs::write(left, "the first half of something longer than it was".repeat(100)).expect("write");
+    }
+    pulled(&store, &source).expect("an image");
+    assert_eq!(std::fs::read_dir(dir.path().join("partial")).expect("list").count(), 0);
+}
+
 #[test]
 fn content_with_another_digest_is_refused_and_not_kept() {
     let dir = tempfile::tempdir().expect("a directory");
