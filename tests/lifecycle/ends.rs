@@ -160,17 +160,35 @@ mod everywhere {
         assert_eq!(rl.run(&["ps", "-aq"]).success().stdout, "");
     }
 
+    /// Somebody else's process, which goes with the test however that ends.
+    struct Victim(std::process::Child);
+
+    impl Victim {
+        fn new() -> Self {
+            Self(std::process::Command::new("sleep").arg("1000").spawn().expect("spawn"))
+        }
+    }
+
+    impl Drop for Victim {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
     /// Attack 25: state that names another process.
     #[test]
     fn a_state_file_that_names_another_process_harms_it_not() {
         let rl = Rl::new();
         let _clean = Clean(&rl);
+        let mut victim = Victim::new();
+        // Start times count in ticks of 10 ms: one of the same tick would pass for the container's process.
+        std::thread::sleep(std::time::Duration::from_millis(30));
         let id = background(&rl, &["--name", "c", "busybox", "sleep", "1000"]);
-        let mut victim = std::process::Command::new("sleep").arg("1000").spawn().expect("spawn");
         let path = rl.runroot().join("containers").join(&id).join("state.json");
         let text = std::fs::read_to_string(&path).expect("read");
         let pid = inspect(&rl, "c", "{{.State.Pid}}");
-        let forged = text.replace(&format!("\"pid\":{pid},"), &format!("\"pid\":{},", victim.id()));
+        let forged = text.replace(&format!("\"pid\":{pid},"), &format!("\"pid\":{},", victim.0.id()));
         assert_ne!(forged, text);
         std::fs::write(&path, forged).expect("write");
         assert_eq!(inspect(&rl, "c", "{{.State.Pid}}"), "0");
@@ -178,9 +196,7 @@ mod everywhere {
         // Its supervisor still has the container; so it is that one which is asked.
         std::fs::write(&path, text).expect("write");
         rl.run(&["rm", "-f", "c"]).success();
-        assert!(victim.try_wait().expect("wait").is_none(), "the other process lives");
-        victim.kill().expect("kill");
-        victim.wait().expect("wait");
+        assert!(victim.0.try_wait().expect("wait").is_none(), "the other process lives");
     }
 
     #[test]

@@ -113,14 +113,15 @@ gone() { [ -z "$(containers)" ]; }
 cancelled() {
 	# A first process ignores SIGTERM unless it handles it, which takes until it runs; without, Slurm asks for a minute.
 	as srun --quiet --job-name=long --container="$dir/bundle" \
-		sh -c 'trap "exit 0" TERM; touch /up; sleep 300 & wait' >/dev/null 2>&1 &
+		sh -c 'trap "exit 0" TERM; touch /up; sleep 29171 & wait' >/dev/null 2>&1 &
 	local job=$!
 	until_ok test -e "$dir/bundle/rootfs/up"
 	runs || { echo never ran; return 1; }
 	as scancel --name=long
 	wait "$job"
 	until_ok gone || { echo still there; return 1; }
-	! pgrep -u "$uid" -x sleep >/dev/null && echo gone
+	# By its very number: the user has other processes.
+	! pgrep -u "$uid" -f 'sleep 2917[1]' >/dev/null && echo gone
 }
 check oci-scancel 0 'gone' cancelled </dev/null
 plain() { as srun --quiet "$@"; }
