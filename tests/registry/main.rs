@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod buildah;
 mod fake;
 mod foreign;
 mod hostile;
@@ -106,6 +107,25 @@ mod as_user {
         let ranges: Vec<_> = proxy.requests().into_iter().filter_map(|request| request.range).collect();
         assert_eq!(ranges.len(), 2, "{ranges:?}");
         assert!(ranges.iter().all(|range| range != "bytes=0-"), "{ranges:?}");
+        clean(&other);
+    }
+
+    #[test]
+    fn what_another_repository_of_the_registry_has_is_mounted_and_not_sent_again() {
+        let Some(server) = Server::plain() else { return };
+        let (rl, name) = filled(&server);
+        rl.run(&["push", "-q", "app:1", &name]).success();
+        let proxy = Proxy::start(&server.address, Vec::new());
+        let (other, name) = (Rl::empty(), format!("{}/team/app:1", proxy.address));
+        other.run(&["pull", "-q", &name]).success();
+        other.run(&["push", "-q", &name, &format!("{}/friends/app:1", proxy.address)]).success();
+        let asked: Vec<_> = proxy.requests().into_iter().map(|request| request.path).collect();
+        let to: Vec<_> = asked.iter().filter(|path| path.contains("/friends/app/blobs/uploads/")).collect();
+        // The layer and the configuration.
+        assert_eq!(to.len(), 2, "{asked:?}");
+        assert!(to.iter().all(|path| path.contains("mount=sha256") && path.contains("from=team%2Fapp")), "{to:?}");
+        other.run(&["rmi", "-f", &name]).success();
+        other.run(&["pull", "-q", &format!("{}/friends/app:1", server.address)]).success();
         clean(&other);
     }
 

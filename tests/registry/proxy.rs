@@ -99,14 +99,19 @@ fn serve(shared: &Shared, client: TcpStream) -> std::io::Result<()> {
         let (name, value) = line.split_once(": ")?;
         name.eq_ignore_ascii_case("range").then(|| value.to_owned())
     });
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        if name.eq_ignore_ascii_case("content-length") { value.parse().ok() } else { None }
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body)?;
     shared.requests.lock().expect("lock").push(Request { path: path.clone(), range });
-    answer(shared, client, &head, &path)
+    answer(shared, client, &[head.as_bytes(), b"Connection: close\r\n\r\n", &body].concat(), &path)
 }
 
-fn answer(shared: &Shared, mut client: TcpStream, head: &str, path: &str) -> std::io::Result<()> {
+fn answer(shared: &Shared, mut client: TcpStream, request: &[u8], path: &str) -> std::io::Result<()> {
     let mut server = TcpStream::connect(&shared.to)?;
-    server.write_all(head.as_bytes())?;
-    server.write_all(b"Connection: close\r\n\r\n")?;
+    server.write_all(request)?;
     let mut whole = Vec::new();
     server.read_to_end(&mut whole)?;
     let end = whole.windows(4).position(|window| window == b"\r\n\r\n").map_or(whole.len(), |at| at + 4);
