@@ -3,6 +3,7 @@
 //! The flow is one way: cli -> spec -> plan -> runtime -> sys (docs/architecture.md). The library exists for the tests and the
 //! fuzz targets; what users call is the binary.
 
+pub mod cgroup;
 pub mod cli;
 pub mod error;
 pub mod host;

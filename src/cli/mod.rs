@@ -13,6 +13,7 @@ pub mod image;
 pub mod images;
 pub mod import;
 pub mod info;
+pub mod limits;
 pub mod load;
 pub mod login;
 pub mod mount;
@@ -27,6 +28,7 @@ pub mod rmi;
 pub mod run;
 pub mod save;
 pub mod search;
+pub mod stats;
 pub mod system;
 pub mod tag;
 pub mod unshare;
@@ -108,6 +110,10 @@ pub static VERBS: &[Verb] = &[
     login::LOGIN,
     login::LOGOUT,
     port::VERB,
+    stats::VERB,
+    limits::UPDATE,
+    limits::PAUSE,
+    limits::UNPAUSE,
     unshare::VERB,
     info::VERB,
     explain::VERB,

@@ -14,6 +14,7 @@ mod lifecycle;
 mod limits;
 mod network;
 mod resolve;
+pub(super) mod resources;
 mod security;
 mod volume;
 

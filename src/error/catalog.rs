@@ -3,6 +3,7 @@
 //! Owns the tables, one file an area. `rl explain RL0201` prints an entry and docs/troubleshooting.md is made from them; a test
 //! compares the two. The surprise: an id is never used again for another meaning once it was released.
 
+pub mod cgroup;
 pub mod command_line;
 pub mod emulation;
 pub mod ids;
@@ -51,6 +52,7 @@ pub fn all() -> impl Iterator<Item = &'static Entry> {
         network::ALL,
         state::ALL,
         oci::ALL,
+        cgroup::ALL,
     ]
     .into_iter()
     .flatten()

@@ -14,7 +14,9 @@ use nix::unistd::Pid;
 use super::bundle::{self, Bundle};
 use super::state::{Container, Saved, Status};
 use super::{Runtime, delete, maps};
-use crate::error::{Context, Error, Result, catalog::oci, catalog::process as codes, catalog::state};
+use crate::error::{
+    Context, Error, Result, catalog::command_line, catalog::oci, catalog::process as codes, catalog::state,
+};
 use crate::host::{Host, Kind};
 use crate::plan::{self, Plan, RootSource};
 use crate::runtime::base;
@@ -23,6 +25,7 @@ use crate::runtime::handover::Receiver;
 use crate::runtime::parent::{self, Started};
 use crate::runtime::{gate, hooks, seccomp, supervise};
 use crate::spec::ids::Base;
+use crate::spec::resources::Cgroups;
 use crate::spec::{Bundled, Extras, Identity, Ids, SeccompChoice, UserNs};
 
 /// The flags of `create` and `run`.
@@ -93,7 +96,7 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
 pub fn run(runtime: &Runtime, flags: &Flags, detach: bool) -> Result<u8> {
     let place = Place::make(runtime, flags)?;
     let begun = place.begin(false, detach);
-    let (plan, Started { child, signals, terminal, network }) = match begun {
+    let (plan, Started { child, signals, terminal, network, group: _ }) = match begun {
         Ok(begun) => begun,
         Err(error) => return place.finish(Err(error)).map(|()| 0),
     };
@@ -163,6 +166,11 @@ impl<'a> Place<'a> {
         let extras = self.extras(awaits, detached);
         let ids = self.ids()?;
         let plan = self.plan(&extras, &ids)?;
+        if plan.cgroup.is_some() {
+            // Never ignored; what asks for no limit says `devices` at most.
+            let what = "linux.resources is not supported: rl oci makes no control groups yet";
+            return Err(Error::new(&command_line::SPECIFICATION, what));
+        }
         if plan.process.terminal && detached && self.flags.console_socket.is_none() {
             return Err(Error::new(
                 &codes::TERMINAL,
@@ -174,6 +182,7 @@ impl<'a> Place<'a> {
         let started = parent::begin(
             &plan,
             filter.as_ref(),
+            None,
             |pid| self.record(pid, &plan),
             |master| {
                 let Some(socket) = &self.flags.console_socket else {
@@ -209,6 +218,7 @@ impl<'a> Place<'a> {
             seccomp: seccomp.map_or(SeccompChoice::Unconfined, |profile| SeccompChoice::Exact(Box::new(profile))),
             interactive: true,
             home_given: env.iter().any(|pair| pair.starts_with("HOME=")),
+            cgroups: Cgroups::default(),
             emulators: Vec::new(),
             volumes: Vec::new(),
             wiring: crate::spec::network::Wiring::default(),

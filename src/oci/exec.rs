@@ -19,6 +19,7 @@ use crate::runtime::console::Console;
 use crate::runtime::handover::Receiver;
 use crate::runtime::parent::{self, Started};
 use crate::runtime::{seccomp, supervise};
+use crate::spec::resources::Cgroups;
 use crate::spec::{Bundled, Extras, Identity, Ids, SeccompChoice};
 
 /// The flags of `exec`.
@@ -87,9 +88,10 @@ pub fn exec(runtime: &Runtime, flags: &Flags) -> Result<u8> {
         return Err(Error::new(&codes::TERMINAL, "--tty needs --console-socket where nobody stays to relay it"));
     }
     let filter = seccomp::program(&extras.seccomp, plan.bounding().unwrap_or_default(), &runtime.filters())?;
-    let Started { child, signals, terminal, network } = parent::begin(
+    let Started { child, signals, terminal, network, group: _ } = parent::begin(
         &plan,
         filter.as_ref(),
+        None,
         |_| Ok(()),
         |master| {
             let Some(socket) = &flags.console_socket else {
@@ -198,6 +200,7 @@ fn plan(runtime: &Runtime, container: &Container, process: &Process, flags: &Fla
         seccomp: seccomp.map_or(SeccompChoice::Unconfined, |profile| SeccompChoice::Exact(Box::new(profile))),
         interactive: true,
         home_given: env.iter().any(|pair| pair.starts_with("HOME=")),
+        cgroups: Cgroups::default(),
         emulators: Vec::new(),
         volumes: Vec::new(),
         wiring: crate::spec::network::Wiring::default(),

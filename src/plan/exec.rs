@@ -127,6 +127,8 @@ pub fn compile(template: &Template, wish: &Wish, own: &[Ulimit]) -> Plan {
             base_gid_map: String::new(),
             setgroups: template.setgroups,
         },
+        // The process that clones it enters the container's own.
+        cgroup: None,
         host: HostPlan { files: Vec::new(), directories: Vec::new() },
         steps,
         process: process(&template.process, wish),

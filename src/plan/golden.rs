@@ -14,6 +14,7 @@ use subid::IdMap;
 use super::compile::compile;
 use super::{Plan, RootSource, Step};
 use crate::error::Result;
+use crate::spec::resources::Cgroups;
 use crate::spec::{Bundled, Extras, Identity, Ids, SeccompChoice};
 
 fn planned(spec: &Spec) -> Result<Plan> {
@@ -47,6 +48,7 @@ fn plan(spec: &Spec, bundle: Option<Bundled>) -> Result<Plan> {
         bundle,
         emulators: Vec::new(),
         wiring: crate::spec::network::Wiring::default(),
+        cgroups: Cgroups::default(),
     };
     let map = IdMap::single(0, 0);
     let ids = Ids { uid: map.clone(), gid: map.clone(), base_uid: map.clone(), base_gid: map, setgroups: false };

@@ -4,6 +4,7 @@
 //! steps out from top to bottom; `shell` writes the same list as a script. No effects here. The surprise: paths in steps are the
 //! container's (`/dev/pts`), not the host's; only fields named `source`, `lower`, `upper`, `work` are paths of the host.
 
+pub mod cgroup;
 pub mod compile;
 mod devices;
 pub mod exec;
@@ -39,6 +40,9 @@ pub struct Plan {
     pub namespaces: Namespaces,
     /// The id maps that the parent writes.
     pub ids: IdPlan,
+    /// The control group; None: the caller's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<cgroup::CgroupPlan>,
     /// What the parent does before the child may go on.
     pub host: HostPlan,
     /// The network that the parent makes while the child carries its steps out.

@@ -4,7 +4,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use oci_spec::runtime::{Linux, LinuxResources, Spec};
+use oci_spec::runtime::{Linux, Spec};
 
 use crate::error::{Error, Result, catalog::command_line, catalog::rootfs};
 
@@ -23,7 +23,6 @@ pub(super) fn check(spec: &Spec) -> Result<()> {
 
 fn check_linux(linux: &Linux) -> Result<()> {
     first(&[
-        ("linux.resources", linux.resources().as_ref().is_some_and(asks_for)),
         ("linux.mountLabel", linux.mount_label().as_ref().is_some_and(|label| !label.is_empty())),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
         ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
@@ -32,15 +31,6 @@ fn check_linux(linux: &Linux) -> Result<()> {
 
 fn first(set: &[(&str, bool)]) -> Result<()> {
     set.iter().find(|(_, set)| *set).map_or(Ok(()), |(field, _)| Err(bad(field, "is not supported")))
-}
-
-/// Whether anything is to be limited. Rules for devices come in every document: what they forbid, making a node, the user
-/// namespace forbids already.
-fn asks_for(resources: &LinuxResources) -> bool {
-    let empty = LinuxResources::default();
-    let mut asked = resources.clone();
-    asked.set_devices(None);
-    asked != empty
 }
 
 /// Absolute and without `..`: a target is a place in the container, not a way to it.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::Pid;
 
+use crate::cgroup;
 use crate::error::{Context, Result, catalog::state as codes};
 use crate::host::Dirs;
 use crate::image::{self, Pin};
@@ -163,6 +164,9 @@ pub fn collect(dirs: &Dirs) {
 pub fn collect_one(run: &Path, data: &Path) -> Result<()> {
     if let Some(running) = RunningFile::read(run).and_then(|file| file.verify()) {
         let _ = running.signal(libc::SIGKILL);
+    }
+    if let Ok(path) = std::fs::read_to_string(run.join(cgroup::NOTE)) {
+        cgroup::remove(Path::new(&path));
     }
     if state::stays(data) {
         settle(data)?;

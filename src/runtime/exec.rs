@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
+use nix::unistd::Pid;
 
 use super::console::Console;
 use super::init::{self, Init};
@@ -20,6 +21,7 @@ pub use super::inside::{Record, Target};
 use super::message::Channel;
 use super::parent::{Started, hear};
 use super::{join, rights, supervise};
+use crate::cgroup::Group;
 use crate::error::{Context, Error, Result, catalog::process as codes};
 use crate::plan::Plan;
 use crate::plan::exec::{Wish, compile};
@@ -39,7 +41,7 @@ pub fn plan(target: &Target, wish: &Wish) -> Plan {
 pub fn run(target: &Target, plan: &Plan) -> Result<Exit> {
     let interactive = plan.process.interactive;
     let start = start(target, plan, false, |master| Console::start(master, interactive))?;
-    let Started { child, signals, terminal, network } = start;
+    let Started { child, signals, terminal, network, group: _ } = start;
     supervise::supervise(child, &signals, terminal, network)
 }
 
@@ -69,7 +71,14 @@ pub fn start<T>(
     let filter = target.record.filter(plan)?;
     let signals = Signals::block().context(&codes::SETUP, || "block signals".into())?;
     let (channel, theirs) = Channel::pair().context(&codes::SETUP, || "make a socket pair".into())?;
-    let side = join::through(CloneFlags::empty(), "make a process in the container", || approach(&place))?;
+    let between = || {
+        // Its limits are those of whatever runs in it. The process that is cloned is born in its maker's group.
+        if let Some(group) = Group::of(Pid::from_raw(target.pid)) {
+            group.admit(Pid::from_raw(target.pid), Pid::this())?;
+        }
+        approach(&place)
+    };
+    let side = join::through(CloneFlags::empty(), None, "make a process in the container", between)?;
     let Side::Parent(child) = side else {
         drop(channel);
         // Where the kernel does not end the process with the container's first one, it ends with this rl.
@@ -86,7 +95,7 @@ pub fn start<T>(
     };
     drop(theirs);
     match hear(&channel, plan, child.pid, on_terminal) {
-        Ok(terminal) => Ok(Started { child, signals, terminal, network: None }),
+        Ok(terminal) => Ok(Started { child, signals, terminal, network: None, group: None }),
         Err(error) => {
             child.kill();
             Err(error)

@@ -162,6 +162,9 @@ fn become_root(plan: &Plan) -> Result<()> {
     if plan.namespaces.time.is_new() {
         time_namespace(&plan.namespaces.clocks)?;
     }
+    if plan.cgroup.is_some() && plan.namespaces.cgroup.is_new() {
+        unshare(CloneFlags::CLONE_NEWCGROUP).context(&codes::SETUP, || "make a cgroup namespace".into())?;
+    }
     if plan.ids.setgroups {
         nix::unistd::setgroups(&[]).context(&codes::SETUP, doing)?;
     }

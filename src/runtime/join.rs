@@ -6,7 +6,7 @@
 //! as its sister (CLONE_PARENT) and ends. The surprise: it runs only where something is joined; an ordinary run is one clone.
 
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -32,13 +32,13 @@ struct Joined {
 ///
 /// # Errors
 /// A path that is no namespace of its kind, or not the caller's to join; what clone(2) says.
-pub fn clone(namespaces: &Namespaces, flags: CloneFlags) -> Result<Side> {
+pub fn clone(namespaces: &Namespaces, flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> Result<Side> {
     let joined = open_all(namespaces)?;
     if joined.is_empty() {
-        return clone::clone(flags).map_err(refused);
+        return clone::clone_into(flags, cgroup).map_err(refused);
     }
     let mapped = namespaces.user.is_new();
-    through(flags, "join the namespaces of linux.namespaces", || {
+    through(flags, cgroup, "join the namespaces of linux.namespaces", || {
         // Nobody in the joined namespaces may look at this memory or through its descriptors (CVE-2016-9962, CVE-2019-5736). Who
         // gets an id map written needs to be reachable in /proc.
         if !mapped {
@@ -52,14 +52,19 @@ pub fn clone(namespaces: &Namespaces, flags: CloneFlags) -> Result<Side> {
 ///
 /// # Errors
 /// What `enter` says; what clone(2) says.
-pub(super) fn through(flags: CloneFlags, doing: &str, enter: impl FnOnce() -> Result<()>) -> Result<Side> {
+pub(super) fn through(
+    flags: CloneFlags,
+    cgroup: Option<BorrowedFd<'_>>,
+    doing: &str,
+    enter: impl FnOnce() -> Result<()>,
+) -> Result<Side> {
     let doing = || doing.to_owned();
     let (mut answer, mut tell) = std::io::pipe().context(&codes::NAMESPACE, doing)?;
     let between = match clone::clone(CloneFlags::empty()).context(&codes::NAMESPACE, doing)? {
         Side::Parent(child) => child,
         Side::Child => {
             drop(answer);
-            match enter().and_then(|()| clone::clone_sister(flags).map_err(refused)) {
+            match enter().and_then(|()| clone::clone_sister(flags, cgroup).map_err(refused)) {
                 // The pipe's end must not outlive this process in the container's.
                 Ok(None) => return Ok(Side::Child),
                 Ok(Some(pid)) => {

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use nix::sched::CloneFlags;
 use nix::unistd::Pid;
+use subid::IdMap;
 
 use super::console::Console;
 use super::container::{Container, collect};
@@ -19,6 +20,7 @@ use super::join;
 use super::message::{Channel, Report};
 use super::stdio::Stdio;
 use super::supervise;
+use crate::cgroup::{self, Held, Owner, Prepared};
 use crate::error::{Context, Error, Result, catalog::ids, catalog::process as codes, catalog::state};
 use crate::host::Dirs;
 use crate::network;
@@ -36,6 +38,8 @@ pub struct Ended {
     pub exit: Exit,
     /// What `rl` can say about it.
     pub remark: Option<Error>,
+    /// The kernel has killed for want of memory.
+    pub oom: bool,
 }
 
 /// What a start needs.
@@ -66,6 +70,8 @@ pub struct Started<T> {
     pub terminal: Option<T>,
     /// The network that was made for it; it ends when this is dropped.
     pub network: Option<network::Running>,
+    /// Its control group, where it has one of its own.
+    pub group: Option<Held>,
 }
 
 /// Carries the plan out up to the command's exec. `on_terminal` is given the master of the container's terminal as soon as it has
@@ -82,7 +88,41 @@ pub fn start<T>(job: &Job<'_>, on_terminal: impl FnOnce(OwnedFd) -> Result<T>) -
         inside::record(&container.identity.dir, plan, filter)?;
         container.running(pid, record)
     };
-    bring_up(plan, filter, (stdio, network), write_down, on_terminal)
+    let group = group(plan)?;
+    if let Some(path) = group.as_ref().and_then(Prepared::path) {
+        // Before there is a process in it: whatever is killed from here on, somebody will remove it.
+        let note = container.identity.dir.join(cgroup::NOTE);
+        std::fs::write(&note, path.as_os_str().as_encoded_bytes())
+            .context(&state::STATE, || format!("write {}", note.display()))?;
+    }
+    bring_up(plan, filter, stdio, Made { group, network }, write_down, on_terminal)
+}
+
+/// What the host side has made beforehand, for the container's first process.
+#[derive(Default)]
+struct Made<'a> {
+    group: Option<Prepared>,
+    network: Option<(network::Prepared, &'a Path)>,
+}
+
+/// The control group that the plan asks for, as far as it can be made without a process.
+///
+/// # Errors
+/// Why a limit can't be had here.
+pub fn group(plan: &Plan) -> Result<Option<Prepared>> {
+    let Some(wanted) = &plan.cgroup else { return Ok(None) };
+    cgroup::prepare(wanted, owner(plan)?)
+}
+
+/// Root of the container, in the ids of this process, where it is somebody else.
+fn owner(plan: &Plan) -> Result<Owner> {
+    let root = |map: &str| -> Result<u32> {
+        let map = IdMap::parse(map).context(&ids::BAD_ID_MAP, || format!("understand {map:?}"))?;
+        Ok(map.outside(0).unwrap_or(0))
+    };
+    let root = (root(&plan.ids.uid_map)?, root(&plan.ids.gid_map)?);
+    let own = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    Ok((root != own).then_some(root))
 }
 
 /// The same for a container whose directories are none of `rl`'s own: they are there already, and `record` writes its process down.
@@ -92,16 +132,18 @@ pub fn start<T>(job: &Job<'_>, on_terminal: impl FnOnce(OwnedFd) -> Result<T>) -
 pub fn begin<T>(
     plan: &Plan,
     filter: Option<&Filter>,
+    group: Option<Prepared>,
     record: impl FnOnce(Pid) -> Result<()>,
     on_terminal: impl FnOnce(OwnedFd) -> Result<T>,
 ) -> Result<Started<T>> {
-    bring_up(plan, filter, (None, None), record, on_terminal)
+    bring_up(plan, filter, None, Made { group, network: None }, record, on_terminal)
 }
 
 fn bring_up<T>(
     plan: &Plan,
     filter: Option<&Filter>,
-    (stdio, network): (Option<&Stdio>, Option<(network::Prepared, &Path)>),
+    stdio: Option<&Stdio>,
+    Made { group, network }: Made<'_>,
     record: impl FnOnce(Pid) -> Result<()>,
     on_terminal: impl FnOnce(OwnedFd) -> Result<T>,
 ) -> Result<Started<T>> {
@@ -111,7 +153,8 @@ fn bring_up<T>(
         // Without a pid namespace nothing ends the container's other processes with its first one; they become ours instead.
         nix::sys::prctl::set_child_subreaper(true).context(&codes::SETUP, || "become a subreaper".into())?;
     }
-    let child = match join::clone(&plan.namespaces, flags(&plan.namespaces))? {
+    let directory = group.as_ref().and_then(Prepared::directory);
+    let child = match join::clone(&plan.namespaces, flags(plan), directory)? {
         Side::Parent(child) => child,
         Side::Child => {
             drop(channel);
@@ -127,6 +170,11 @@ fn bring_up<T>(
     };
     drop(theirs);
     let mapped = if plan.namespaces.user.is_new() { write_maps(&child, &plan.ids) } else { Ok(()) };
+    let attached = mapped.and_then(|()| attach(plan, group, child.pid));
+    let (mapped, group) = match attached {
+        Ok(group) => (Ok(()), group),
+        Err(error) => (Err(error), None),
+    };
     let namespace = || std::fs::File::open(format!("/proc/{}/ns/net", child.pid));
     let opened = network.is_some().then(namespace).transpose();
     let begun = mapped
@@ -140,11 +188,12 @@ fn bring_up<T>(
         })
         .and_then(|network| Ok((network, hear(&channel, plan, child.pid, on_terminal)?)));
     match begun {
-        Ok((network, terminal)) => Ok(Started { child, signals, terminal, network }),
+        Ok((network, terminal)) => Ok(Started { child, signals, terminal, network, group }),
         Err(error) => {
             child.kill();
             // Whoever tries once more, in another way, must find the caller's own mask.
             signals.restore().context(&codes::SETUP, || "restore the signal mask".into())?;
+            drop(group);
             Err(error)
         }
     }
@@ -164,6 +213,15 @@ fn connect(
     Ok(running)
 }
 
+/// The first process waits for Go, so whatever is set here holds for all that it does.
+fn attach(plan: &Plan, group: Option<Prepared>, pid: Pid) -> Result<Option<Held>> {
+    let Some((wanted, group)) = plan.cgroup.as_ref().zip(group) else { return Ok(None) };
+    match group.attach(wanted, pid, owner(plan)?) {
+        Err(_) if !wanted.needed => Ok(None),
+        attached => attached.map(Some),
+    }
+}
+
 /// Starts the container in the foreground and waits for its end.
 ///
 /// # Errors
@@ -171,17 +229,19 @@ fn connect(
 pub fn run(job: &Job<'_>) -> Result<Ended> {
     let plan = job.plan;
     let interactive = plan.process.interactive;
-    let Started { child, signals, terminal: console, network } =
+    let Started { child, signals, terminal: console, network, group } =
         start(job, |master| Console::start(master, interactive))?;
     collect(job.dirs);
     let exit = supervise::supervise(child, &signals, console, network);
+    let out_of_memory = group.as_ref().and_then(Held::out_of_memory);
     if !plan.namespaces.pid.is_new() {
         supervise::end_descendants();
     }
     let exit = exit?;
     // A shell says 127 of a command that it has not found; so does the loader of a library.
-    let remark = if exit == Exit::Code(127) { examine(plan, &signals) } else { None };
-    Ok(Ended { exit, remark })
+    let oom = out_of_memory.is_some();
+    let remark = if exit == Exit::Code(127) { examine(plan, &signals) } else { out_of_memory };
+    Ok(Ended { exit, remark, oom })
 }
 
 /// Looks for what the loader can't have found; best effort, because the container has had its say already.
@@ -263,8 +323,10 @@ fn prepare(host: &HostPlan, run: &Path) -> Result<()> {
 }
 
 /// The namespaces that the clone makes.
-fn flags(namespaces: &Namespaces) -> CloneFlags {
-    // The time namespace is made by init.
+fn flags(plan: &Plan) -> CloneFlags {
+    let namespaces = &plan.namespaces;
+    // The time namespace is made by init; so is the cgroup namespace of a container with a group of its own, because its root is
+    // the group in which its maker stands, and a clone into another group does not count yet.
     let Namespaces { user, mount, uts, ipc, pid, network, cgroup, time: _, clocks: _ } = namespaces;
     [
         (user, CloneFlags::CLONE_NEWUSER),
@@ -276,6 +338,7 @@ fn flags(namespaces: &Namespaces) -> CloneFlags {
         (cgroup, CloneFlags::CLONE_NEWCGROUP),
     ]
     .into_iter()
+    .filter(|(_, flag)| *flag != CloneFlags::CLONE_NEWCGROUP || plan.cgroup.is_none())
     .filter_map(|(namespace, flag)| namespace.is_new().then_some(flag))
     .fold(CloneFlags::empty(), |all, flag| all | flag)
 }

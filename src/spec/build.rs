@@ -14,9 +14,10 @@ use oci_spec::runtime::{
 use subid::IdMap;
 
 use super::network::{Network, Publish, Wiring};
+use super::resources::Cgroups;
 use super::{
-    Extras, Facts, Identity, Ids, ImageConfig, RunSpec, SeccompChoice, Source, UserNs, capabilities, files, mounts,
-    ports,
+    Extras, Facts, Identity, Ids, ImageConfig, RunSpec, SeccompChoice, Source, UserNs, capabilities, files, made,
+    mounts, ports,
 };
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::ids as id_codes, catalog::state};
 
@@ -72,6 +73,7 @@ pub fn build(
         bundle: None,
         emulators: Vec::new(),
         wiring,
+        cgroups: Cgroups { detached: run.detach, ..run.cgroups.clone() },
     };
     let builder = SpecBuilder::default()
         .version(VERSION)
@@ -91,10 +93,6 @@ fn user(run: &RunSpec, image: &ImageConfig, ids: &Ids) -> String {
     let kept = matches!(run.userns, UserNs::KeepId { .. })
         .then(|| Some(format!("{}:{}", ids.uid.inside(0)?, ids.gid.inside(0)?)));
     run.user.clone().or(kept.flatten()).unwrap_or_else(|| image.user.clone())
-}
-
-pub(super) fn made<T>(built: Result<T, oci_spec::OciSpecError>) -> Result<T> {
-    built.context(&state::INTERNAL, || "make a part of the specification".into())
 }
 
 fn root_path(run: &RunSpec) -> PathBuf {
@@ -128,7 +126,9 @@ fn process(run: &RunSpec, image: &ImageConfig, identity: &Identity, facts: &Fact
         .capabilities(made(sets.build())?)
         .rlimits(run.ulimits.iter().map(limit).collect::<Result<Vec<_>>>()?)
         .no_new_privileges(run.no_new_privileges);
-    made(builder.build())
+    let mut process = made(builder.build())?;
+    process.set_oom_score_adj(run.oom_score_adj);
+    Ok(process)
 }
 
 fn is_root(user: &str) -> bool {
@@ -235,7 +235,7 @@ fn linux(run: &RunSpec, ids: &Ids, facts: &Facts) -> Result<Linux> {
     }
     let mut linux = made(builder.build())?;
     // The builder's defaults are a whole system's; ours are said elsewhere.
-    linux.set_resources(None).set_devices(None).set_cgroups_path(None);
+    linux.set_resources(run.resources.document()?).set_devices(None).set_cgroups_path(None);
     Ok(linux)
 }
 

@@ -10,7 +10,7 @@ use oci_spec::runtime::{Capabilities, LinuxCapabilitiesBuilder, Spec};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
-use super::build::made;
+use super::made;
 use super::{Extras, SeccompChoice, seccomp};
 use crate::error::{Context, Error, Result, catalog::state};
 

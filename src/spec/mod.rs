@@ -13,6 +13,7 @@ pub mod lifecycle;
 mod mounts;
 pub mod network;
 pub mod ports;
+pub mod resources;
 pub mod seccomp;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use subid::IdMap;
 
+use crate::error::{Context, Result, catalog::state};
 use crate::host::emulation::Emulator;
 
 /// `rl run`, resolved: no environment variable, no file and no default is looked at after this.
@@ -116,6 +118,14 @@ pub struct RunSpec {
     pub userns: UserNs,
     /// A time namespace of its own (`--timens`): offsets of the boot and monotonic clocks in seconds.
     pub time_offset: Option<(i64, i64)>,
+    /// `-m`, `--cpus` and their kin.
+    pub resources: resources::Resources,
+    /// `--cgroups`, `--cgroup-parent`.
+    pub cgroups: resources::Cgroups,
+    /// `--oom-score-adj`.
+    pub oom_score_adj: Option<i32>,
+    /// `--systemd`: what pid 1 needs that is a systemd.
+    pub systemd: bool,
 }
 
 /// Where the root file system comes from.
@@ -376,6 +386,8 @@ pub struct Extras {
     pub interactive: bool,
     /// Environment variables that were given by name; HOME is set from the passwd entry only where it is not among them.
     pub home_given: bool,
+    /// Where the control group is to be.
+    pub cgroups: resources::Cgroups,
     /// The document is somebody else's (`rl oci`): user, capability sets and seccomp are taken from it as they stand.
     pub bundle: Option<Bundled>,
     /// What runs programs of other architectures; none where the image is for this machine.
@@ -431,4 +443,9 @@ pub struct Facts {
     pub network_namespace: Option<PathBuf>,
     /// What `host-gateway` stands for: an address at which the container finds the host.
     pub host_gateway: Option<std::net::IpAddr>,
+}
+
+/// What a builder of the OCI types has made; every field that it insists on was given.
+fn made<T>(built: std::result::Result<T, oci_spec::OciSpecError>) -> Result<T> {
+    built.context(&state::INTERNAL, || "make a part of the specification".into())
 }

@@ -44,11 +44,17 @@ fn own(run: &RunSpec, ids: &Ids, identity: &Identity, facts: &Facts) -> Result<V
         list.push(mount("tmpfs", "/dev/shm", &format!("nosuid,noexec,nodev,mode=1777,size={}", run.shm_size))?);
     }
     if facts.unified_cgroup {
-        let access = if run.privileged { "rw" } else { "ro" };
+        // Writable is what is below the container's own group: at its namespace's root the kernel refuses limits (nsdelegate).
+        let access = if run.privileged || run.cgroups.delegated { "rw" } else { "ro" };
         list.push(mount("cgroup2", "/sys/fs/cgroup", &format!("{access},nosuid,noexec,nodev"))?);
     }
+    if run.systemd {
+        list.push(mount("tmpfs", "/run", "nosuid,nodev,mode=755")?);
+        list.push(mount("tmpfs", "/run/lock", "nosuid,nodev,noexec,mode=1777,size=5120k")?);
+        list.push(mount("tmpfs", "/tmp", "nosuid,nodev,mode=1777")?);
+    }
     if run.read_only {
-        for target in ["/run", "/tmp", "/var/tmp"] {
+        for target in ["/run", "/tmp", "/var/tmp"].into_iter().filter(|target| !run.systemd || *target == "/var/tmp") {
             list.push(mount("tmpfs", target, "nosuid,nodev,mode=1777")?);
         }
     }

@@ -13,6 +13,7 @@ mod files;
 mod foreign;
 mod ids;
 mod lifecycle;
+mod limits;
 mod namespaces;
 mod process;
 mod script;

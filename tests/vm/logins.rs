@@ -30,6 +30,19 @@ mod by_su {
 }
 
 mod from_cron {
+    use crate::inside;
+    use crate::support::Rl;
+
+    #[test]
+    fn a_limit_is_refused_where_no_manager_of_the_user_runs() {
+        if !inside() {
+            return;
+        }
+        let out = Rl::new().run(&["run", "--rm", "-m", "64m", "busybox", "echo", "ran"]).fails_with(125);
+        assert!(out.stderr.contains("RL1003") && out.stderr.contains("enable-linger"), "{}", out.stderr);
+        assert_eq!(out.stdout, "");
+    }
+
     #[test]
     fn a_plain_run_says_nothing() {
         super::is_plain();

@@ -8,6 +8,7 @@
 mod support;
 
 mod foreign;
+mod limits;
 mod logins;
 
 /// Whether this is the virtual machine.

@@ -21,6 +21,7 @@ pub(super) fn command() -> Command {
         .args(files())
         .args(network())
         .args(isolation())
+        .args(limits())
         .args(security())
         .arg(
             Arg::new("words")
@@ -189,6 +190,21 @@ fn isolation() -> Vec<Arg> {
             list("sysctl", "KEY=VALUE", "Kernel parameter of the container's own namespaces"),
         ],
     )
+}
+
+fn limits() -> Vec<Arg> {
+    let mut args = super::resources::args();
+    args.extend([
+        value("oom-score-adj", "NUMBER", "How early the kernel picks it when memory runs out: yours to 1000")
+            .allow_hyphen_values(true),
+        value("cgroups", "MODE", "auto (default: where a limit needs one), enabled, disabled, no-conmon, split"),
+        value("cgroup-parent", "SLICE", "Slice of your systemd, or directory below your own group"),
+        value("systemd", "BOOL", "true: systemd is pid 1: control groups of its own, tmpfs where it wants them")
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true"),
+    ]);
+    under("Limits", args)
 }
 
 fn security() -> Vec<Arg> {

@@ -250,7 +250,9 @@ impl Launch<'_> {
         }
         let ended = parent::run(&job)?;
         if let Some(status) = status {
-            status.ended(ended.exit.status()).write(&container.data)?;
+            let mut status = status.ended(ended.exit.status());
+            status.oom = ended.oom;
+            status.write(&container.data)?;
         }
         Ok(Some(ended))
     }

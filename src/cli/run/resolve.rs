@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::ArgMatches;
 
-use super::{device, env, lifecycle, limits, network, security, volume, wrong};
+use super::{device, env, lifecycle, limits, network, resources, security, volume, wrong};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::rootfs, catalog::state};
 use crate::spec::network::Network;
 use crate::spec::{RunSpec, Share, Source, UserNs, ids};
@@ -16,12 +16,16 @@ use crate::state::names;
 /// Kernel limit of sethostname(2).
 const LONGEST_HOSTNAME: usize = 64;
 
+/// SIGRTMIN+3, by which systemd as pid 1 is asked to halt.
+const HALT: i32 = 37;
+
 /// Gives every word its meaning.
 pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
     let (source, command) = words(matches)?;
     let security = security::security(&all(matches, "security-opt"))?;
     let network = network::network(one(matches, "network"))?;
     let share = share(matches, &network)?;
+    let systemd = resources::systemd(matches)?;
     let volumes = volume::volumes(&all(matches, "volume"), &all(matches, "mount"), &all(matches, "tmpfs"))?;
     Ok(RunSpec {
         source,
@@ -46,12 +50,12 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
         seccomp: security.seccomp,
         no_new_privileges: security.no_new_privileges,
         mask: security.mask,
-        unmask: security.unmask,
+        unmask: security.unmask.clone(),
         ulimits: limits::ulimits(&all(matches, "ulimit"))?,
         umask: one(matches, "umask").map_or(Ok(0o022), limits::umask)?,
         labels: env::labels(&all(matches, "label-file"), &all(matches, "label"))?,
         cidfile: one(matches, "cidfile").map(PathBuf::from),
-        stop_signal: one(matches, "stop-signal").map(limits::signal).transpose()?,
+        stop_signal: one(matches, "stop-signal").map(limits::signal).transpose()?.or(systemd.then_some(HALT)),
         stop_timeout: one(matches, "stop-timeout").map(lifecycle::stop_timeout).transpose()?,
         detach: flag(matches, "detach"),
         restart: lifecycle::restart(one(matches, "restart"), flag(matches, "rm"))?,
@@ -72,6 +76,10 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
         share,
         userns: userns(matches)?,
         time_offset: one(matches, "timens").map(time_offset).transpose()?,
+        resources: resources::resources(matches)?,
+        cgroups: resources::cgroups(matches, &security.unmask)?,
+        oom_score_adj: one(matches, "oom-score-adj").map(resources::oom_score_adj).transpose()?,
+        systemd,
     })
 }
 

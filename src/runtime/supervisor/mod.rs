@@ -25,11 +25,12 @@ pub use self::log::FILE as LOG_FILE;
 use self::log::Log;
 use self::streams::Streams;
 use super::container::Container;
+use crate::cgroup::{Group, Held};
 use crate::error::{Context, Result, catalog::process};
 use crate::spec::Identity;
 use crate::spec::lifecycle::OnUnhealthy;
 use crate::state::events::{self, Subject};
-use crate::state::{self, Lock, Status};
+use crate::state::{self, Lock, RunningFile, Status};
 use crate::sys::child::{Exit, open_pidfd, reap_any, signal_pid, signal_pidfd, wait_pid, wait_pidfd};
 use crate::sys::process::CleanPages;
 use crate::sys::signal::Signals;
@@ -92,14 +93,17 @@ pub fn watch(handoff: &Handoff) -> Result<Outcome> {
     if let Some(client) = held.client {
         supervisor.clients.add(client, true);
     }
+    let first = RunningFile::read(&dirs.containers().join(&handoff.id)).map(|file| Pid::from_raw(file.pid));
+    let group = first.and_then(Group::of).map(Held::watch);
     let exit = supervisor.until_end();
+    let oom = group.as_ref().is_some_and(|group| group.out_of_memory().is_some());
     if exit.is_err() {
         let _ = signal_pidfd(supervisor.pidfd.as_fd(), libc::SIGKILL);
         let _ = wait_pidfd(supervisor.pidfd.as_fd(), true);
     }
     // First of all, for whoever asks meanwhile.
     let status = exit.as_ref().map_or(137, |exit| exit.status());
-    let (status, written) = supervisor.write_down(status, exit.as_ref().err().map(ToString::to_string));
+    let (status, written) = supervisor.write_down(status, oom, exit.as_ref().err().map(ToString::to_string));
     supervisor.streams.drain(&mut supervisor.log, &mut supervisor.clients);
     supervisor.log.finish();
     end_children(&dirs);
@@ -236,13 +240,14 @@ impl Supervisor<'_> {
 
     /// The end, and whether the container is started again. A disk that is full now may not be when somebody looks; then the end is told
     /// as one that nobody has seen.
-    fn write_down(&self, exit: u8, error: Option<String>) -> (Status, Result<()>) {
+    fn write_down(&self, exit: u8, oom: bool, error: Option<String>) -> (Status, Result<()>) {
         let Handoff { id, name, image, .. } = self.handoff;
         let dirs = self.handoff.origin.dirs();
         let (data, run) = (state::data_of(&dirs, id), dirs.containers().join(id));
         let mut status = Status::read(&data).ok().flatten().unwrap_or_else(|| Status::starting(0)).ended(exit);
         status.stopped = self.stopping || state::asked_to_stop(&run);
         status.error = error.unwrap_or_default();
+        status.oom = oom;
         let again = self.handoff.restart.applies(exit, status.restarts);
         status.restarting = again && !status.stopped && !self.handoff.remove;
         let written = if self.handoff.remove { Ok(()) } else { status.write(&data) };

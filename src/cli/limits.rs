@@ -1,0 +1,94 @@
+//! `rl update`, `rl pause`, `rl unpause`: the control group of a container that runs.
+//!
+//! The surprise: an update is merged with what the container was started with before it is checked, so that `rl update --memory-swap -1`
+//! is understood together with the `-m` of the run.
+
+use clap::{Arg, ArgMatches, Command};
+
+use super::run::resources;
+use super::{Globals, Verb};
+use crate::cgroup::Group;
+use crate::error::{Error, Result, catalog::cgroup as codes, catalog::command_line};
+use crate::host::Host;
+use crate::plan::cgroup;
+use crate::state::{Container, Containers, Running, stays};
+
+/// `rl update`.
+pub const UPDATE: Verb =
+    Verb { name: "update", about: "Change the limits of containers that run", command: update_command, run: update };
+
+/// `rl pause`.
+pub const PAUSE: Verb = Verb {
+    name: "pause",
+    about: "Freeze all processes of containers",
+    command: || named("rl pause", "Freeze all processes of containers"),
+    run: |globals, matches| freeze(globals, matches, true),
+};
+
+/// `rl unpause`.
+pub const UNPAUSE: Verb = Verb {
+    name: "unpause",
+    about: "Let frozen containers go on",
+    command: || named("rl unpause", "Let frozen containers go on"),
+    run: |globals, matches| freeze(globals, matches, false),
+};
+
+fn named(name: &'static str, about: &'static str) -> Command {
+    Command::new(name).about(about).arg(
+        Arg::new("container")
+            .value_name("CONTAINER")
+            .num_args(1..)
+            .required(true)
+            .help("Names, or first digits of ids"),
+    )
+}
+
+fn update_command() -> Command {
+    named("rl update", UPDATE.about)
+        .args(resources::args())
+        .after_help("Example:\n  rl update -m 1g --cpus 2 web\n\nA container that stays keeps them for its next start.")
+}
+
+/// The containers that are named, running, with their groups.
+fn groups(globals: &Globals, matches: &ArgMatches) -> Result<Vec<(Container, Running, Group)>> {
+    let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
+    let all = Containers::open(&host.dirs);
+    let names = matches.get_many::<String>("container").into_iter().flatten();
+    names
+        .map(|name| {
+            let (container, running) = all.find_running(name)?;
+            let group = Group::of(running.pid).ok_or_else(|| Error::new(&codes::NO_GROUP, format!("use {name:?}")))?;
+            Ok((container, running, group))
+        })
+        .collect()
+}
+
+fn freeze(globals: &Globals, matches: &ArgMatches, frozen: bool) -> Result<u8> {
+    for (container, _, group) in groups(globals, matches)? {
+        group.freeze(frozen)?;
+        println!("{}", container.record.name);
+    }
+    Ok(0)
+}
+
+fn update(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
+    let changes = resources::parsed(matches)?;
+    if changes.is_empty() {
+        return Err(
+            Error::new(&command_line::USAGE, "rl update needs a limit, such as -m 1g").fix("See: rl update --help")
+        );
+    }
+    for (mut container, _, group) in groups(globals, matches)? {
+        let merged = container.record.run.resources.clone().changed(changes.clone());
+        resources::consistent(&merged)?;
+        if let Some(document) = merged.document()? {
+            group.update(&cgroup::limits(&document)?)?;
+        }
+        if stays(&container.data) {
+            container.record.run.resources = merged;
+            container.record.write(&container.data)?;
+        }
+        println!("{}", container.record.name);
+    }
+    Ok(0)
+}

@@ -1,0 +1,332 @@
+//! The container's control group as data: where it is to be, and its limits in the terms of cgroup2.
+//!
+//! Pure. Owns the conversions from the specification's terms, which are cgroup v1's: shares to weights, memory and swap together to
+//! swap alone. What has no meaning in cgroup2 is refused by its field's name. The surprise: rules for devices are passed over,
+//! because nobody can make a device node in a user namespace; every runtime's config.json denies them all first.
+
+use std::collections::BTreeMap;
+
+use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::unsupported::bad;
+use crate::error::Result;
+use crate::spec::Identity;
+use crate::spec::resources::{Cgroups, Mode};
+
+/// `max` in the files of cgroup2, infinity in systemd's properties.
+pub const MAX: u64 = u64::MAX;
+
+/// What is applied before the container's first process may go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CgroupPlan {
+    /// `rl-ID`: the scope's name without `.scope`, or the directory's.
+    pub name: String,
+    /// A slice of the user's manager, or a directory below the caller's own group.
+    pub parent: Option<String>,
+    /// What `systemctl status` shows.
+    pub description: String,
+    /// Below the caller's own group, never a scope.
+    pub split: bool,
+    /// Without it nothing may start; else the container stays in the caller's group where there is no way.
+    pub needed: bool,
+    /// Container root may make groups below it.
+    pub delegated: bool,
+    /// What is limited.
+    pub limits: Limits,
+}
+
+/// Limits; None is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// memory.max
+    pub memory: Option<u64>,
+    /// memory.swap.max
+    pub swap: Option<u64>,
+    /// memory.low
+    pub memory_low: Option<u64>,
+    /// cpu.max: quota, or MAX, in each period.
+    pub cpu: Option<(u64, u64)>,
+    /// cpu.weight
+    pub cpu_weight: Option<u64>,
+    /// cpuset.cpus
+    pub cpus: Option<String>,
+    /// cpuset.mems
+    pub mems: Option<String>,
+    /// pids.max
+    pub pids: Option<u64>,
+    /// io.weight
+    pub io_weight: Option<u64>,
+    /// io.max: by `MAJOR:MINOR`, `rbps=1048576 wiops=max`.
+    pub io: BTreeMap<String, String>,
+    /// Files of cgroup2 by their names (`linux.resources.unified`).
+    pub unified: BTreeMap<String, String>,
+}
+
+/// What a plan has to do with control groups; None: the container stays in the caller's group, which costs nothing.
+///
+/// # Errors
+/// A resource that cgroup2 can't limit.
+pub(super) fn compile(
+    resources: Option<&LinuxResources>,
+    wish: &Cgroups,
+    identity: &Identity,
+) -> Result<Option<CgroupPlan>> {
+    let limits = resources.map(limits).transpose()?.unwrap_or_default();
+    let limited = limits != Limits::default();
+    let wanted = match wish.mode {
+        Mode::Disabled => false,
+        Mode::Enabled | Mode::Split => true,
+        Mode::Auto => limited || wish.parent.is_some() || wish.delegated,
+    };
+    let needed = wanted;
+    // What goes on in the background is not to sit in the group of a login session.
+    let wanted = wanted || (wish.detached && wish.mode == Mode::Auto);
+    Ok(wanted.then(|| CgroupPlan {
+        name: name(&identity.id),
+        parent: wish.parent.clone(),
+        description: format!("rl container {}", identity.name),
+        split: wish.mode == Mode::Split,
+        needed,
+        delegated: wish.delegated,
+        limits,
+    }))
+}
+
+/// `rl-ID`. The ids of `rl oci` are their callers' words, so that another id is its own hash: nothing of it can mean anything to
+/// systemd or be a path.
+pub fn name(id: &str) -> String {
+    let plain = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    if plain {
+        return format!("rl-{id}");
+    }
+    let hash = Sha256::digest(id.as_bytes());
+    format!("rl-{}", hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+/// The limits of `linux.resources`.
+///
+/// # Errors
+/// What cgroup2 can't limit, by its field's name.
+pub fn limits(resources: &LinuxResources) -> Result<Limits> {
+    let mut limits = Limits::default();
+    if let Some(memory) = resources.memory() {
+        self::memory(memory, &mut limits)?;
+    }
+    if let Some(cpu) = resources.cpu() {
+        self::cpu(cpu, &mut limits)?;
+    }
+    limits.pids = resources.pids().as_ref().map(|pids| maximum(pids.limit()));
+    if let Some(io) = resources.block_io() {
+        block_io(io, &mut limits)?;
+    }
+    let refused = [
+        ("hugepageLimits", resources.hugepage_limits().as_ref().is_some_and(|list| !list.is_empty())),
+        ("network", resources.network().is_some()),
+        ("rdma", resources.rdma().as_ref().is_some_and(|map| !map.is_empty())),
+    ];
+    refuse("linux.resources", &refused)?;
+    for (file, value) in resources.unified().iter().flatten() {
+        let plain =
+            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if !plain(file) || !file.contains('.') || file.starts_with("cgroup.") {
+            return Err(bad("linux.resources.unified", &format!("has {file:?}, which is no file of a controller")));
+        }
+        limits.unified.insert(file.clone(), value.clone());
+    }
+    Ok(limits)
+}
+
+fn refuse(field: &str, refused: &[(&str, bool)]) -> Result<()> {
+    match refused.iter().find(|(_, set)| *set) {
+        Some((name, _)) => Err(bad(&format!("{field}.{name}"), "can't be limited with cgroup2")),
+        None => Ok(()),
+    }
+}
+
+/// Negative and 0 are the runtime specification's words for no limit.
+fn maximum(value: i64) -> u64 {
+    u64::try_from(value).ok().filter(|value| *value > 0).unwrap_or(MAX)
+}
+
+fn memory(memory: &LinuxMemory, limits: &mut Limits) -> Result<()> {
+    refuse(
+        "linux.resources.memory",
+        &[
+            ("kernelTCP", memory.kernel_tcp().is_some()),
+            ("swappiness", memory.swappiness().is_some()),
+            ("disableOOMKiller", memory.disable_oom_killer() == Some(true)),
+        ],
+    )?;
+    limits.memory = memory.limit().map(maximum);
+    limits.memory_low = memory.reservation().map(maximum);
+    limits.swap = match (memory.swap(), memory.limit()) {
+        (None | Some(0), _) => None,
+        (Some(..0), _) => Some(MAX),
+        (Some(swap), Some(limit)) if limit > 0 => {
+            let above = u64::try_from(swap.saturating_sub(limit));
+            Some(
+                above
+                    .map_err(|_| bad("linux.resources.memory.swap", "is less than memory.limit, which it includes"))?,
+            )
+        }
+        (Some(_), _) => return Err(bad("linux.resources.memory.swap", "includes memory, and memory.limit is missing")),
+    };
+    Ok(())
+}
+
+fn cpu(cpu: &LinuxCpu, limits: &mut Limits) -> Result<()> {
+    refuse(
+        "linux.resources.cpu",
+        &[
+            ("realtimeRuntime", cpu.realtime_runtime().is_some_and(|value| value != 0)),
+            ("realtimePeriod", cpu.realtime_period().is_some_and(|value| value != 0)),
+        ],
+    )?;
+    let period = cpu.period().filter(|period| *period != 0);
+    limits.cpu = match (cpu.quota().filter(|quota| *quota != 0), period) {
+        (None, None) => None,
+        (quota, period) => Some((quota.map_or(MAX, maximum), period.unwrap_or(100_000))),
+    };
+    limits.cpu_weight = cpu.shares().filter(|shares| *shares != 0).map(cpu_weight);
+    let listed = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    (limits.cpus, limits.mems) = (listed(cpu.cpus()), listed(cpu.mems()));
+    if let Some(idle) = cpu.idle() {
+        limits.unified.insert("cpu.idle".into(), idle.to_string());
+    }
+    if let Some(burst) = cpu.burst() {
+        limits.unified.insert("cpu.max.burst".into(), burst.to_string());
+    }
+    Ok(())
+}
+
+/// crun's and runc's: 2..262144 lie linearly on 1..10000.
+fn cpu_weight(shares: u64) -> u64 {
+    1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
+}
+
+/// The same for io: 10..1000 on 1..10000.
+fn io_weight(weight: u16) -> u64 {
+    1 + (u64::from(weight.clamp(10, 1000)) - 10) * 9999 / 990
+}
+
+fn block_io(io: &LinuxBlockIo, limits: &mut Limits) -> Result<()> {
+    refuse(
+        "linux.resources.blockIO",
+        &[
+            ("leafWeight", io.leaf_weight().is_some_and(|weight| weight != 0)),
+            ("weightDevice", io.weight_device().as_ref().is_some_and(|list| !list.is_empty())),
+        ],
+    )?;
+    limits.io_weight = io.weight().filter(|weight| *weight != 0).map(io_weight);
+    let kinds = [
+        ("rbps", io.throttle_read_bps_device()),
+        ("wbps", io.throttle_write_bps_device()),
+        ("riops", io.throttle_read_iops_device()),
+        ("wiops", io.throttle_write_iops_device()),
+    ];
+    for (key, list) in kinds {
+        for device in list.iter().flatten() {
+            let words = limits.io.entry(format!("{}:{}", device.major(), device.minor())).or_default();
+            let rate = if device.rate() == 0 { "max".to_owned() } else { device.rate().to_string() };
+            *words = format!("{words} {key}={rate}").trim_start().to_owned();
+        }
+    }
+    Ok(())
+}
+
+impl Limits {
+    /// The files of cgroup2 and what is written into them, in an order in which no write is refused for an earlier one.
+    pub fn files(&self) -> Vec<(String, String)> {
+        let number = |value: u64| if value == MAX { "max".to_owned() } else { value.to_string() };
+        let mut files: Vec<(String, String)> = Vec::new();
+        let mut add = |name: &str, value: Option<String>| files.extend(value.map(|value| (name.to_owned(), value)));
+        add("memory.max", self.memory.map(number));
+        add("memory.swap.max", self.swap.map(number));
+        add("memory.low", self.memory_low.map(number));
+        add("cpu.max", self.cpu.map(|(quota, period)| format!("{} {period}", number(quota))));
+        add("cpu.weight", self.cpu_weight.map(number));
+        add("cpuset.mems", self.mems.clone());
+        add("cpuset.cpus", self.cpus.clone());
+        add("pids.max", self.pids.map(number));
+        add("io.weight", self.io_weight.map(number));
+        files.extend(self.io.iter().map(|(device, words)| ("io.max".to_owned(), format!("{device} {words}"))));
+        files.extend(self.unified.iter().map(|(file, value)| (file.clone(), value.clone())));
+        files
+    }
+
+    /// Which controllers that takes, in the kernel's order.
+    pub fn controllers(&self) -> Vec<&'static str> {
+        let files = self.files();
+        let needs = |controller: &str| files.iter().any(|(file, _)| file.split('.').next() == Some(controller));
+        ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"]
+            .into_iter()
+            .filter(|one| needs(one))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(json: &str) -> Result<Limits> {
+        limits(&serde_json::from_str(json).expect(json))
+    }
+
+    fn written(json: &str) -> Vec<(String, String)> {
+        of(json).expect(json).files()
+    }
+
+    fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+        list.iter().map(|(file, value)| ((*file).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn memory_and_swap_together_become_swap_alone() {
+        assert_eq!(
+            written(r#"{"memory": {"limit": 67108864, "swap": 134217728}}"#),
+            pairs(&[("memory.max", "67108864"), ("memory.swap.max", "67108864")])
+        );
+        assert_eq!(
+            written(r#"{"memory": {"limit": -1, "swap": -1}}"#),
+            pairs(&[("memory.max", "max"), ("memory.swap.max", "max")])
+        );
+        assert!(of(r#"{"memory": {"limit": 10, "swap": 9}}"#).is_err());
+        assert!(of(r#"{"memory": {"swap": 9}}"#).is_err());
+    }
+
+    #[test]
+    fn shares_lie_on_weights_as_cruns_do() {
+        for (shares, weight) in [(2, 1), (1024, 39), (2048, 79), (262_144, 10_000)] {
+            assert_eq!(cpu_weight(shares), weight, "{shares}");
+        }
+        for (own, weight) in [(10, 1), (500, 4950), (1000, 10_000)] {
+            assert_eq!(io_weight(own), weight, "{own}");
+        }
+    }
+
+    #[test]
+    fn a_quota_has_a_period_and_a_device_one_line() {
+        assert_eq!(written(r#"{"cpu": {"quota": 50000}}"#), pairs(&[("cpu.max", "50000 100000")]));
+        assert_eq!(written(r#"{"cpu": {"quota": -1, "period": 5000}}"#), pairs(&[("cpu.max", "max 5000")]));
+        let io = r#"{"blockIO": {"throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 1024}],
+            "throttleWriteIOPSDevice": [{"major": 8, "minor": 0, "rate": 10}]}}"#;
+        assert_eq!(written(io), pairs(&[("io.max", "8:0 rbps=1024 wiops=10")]));
+    }
+
+    #[test]
+    fn a_file_that_is_no_controllers_is_refused() {
+        assert_eq!(written(r#"{"unified": {"memory.high": "1"}}"#), pairs(&[("memory.high", "1")]));
+        for file in ["../x.y", "cgroup.procs", "memory", "a/b.c", ""] {
+            assert!(of(&format!(r#"{{"unified": {{"{file}": "1"}}}}"#)).is_err(), "{file}");
+        }
+    }
+
+    #[test]
+    fn the_controllers_are_those_of_the_files() {
+        let limits = of(r#"{"memory": {"limit": 1}, "pids": {"limit": 5}, "cpu": {"cpus": "0"}}"#).expect("limits");
+        assert_eq!(limits.controllers(), ["cpuset", "memory", "pids"]);
+    }
+}
