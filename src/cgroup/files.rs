@@ -16,13 +16,16 @@ use crate::plan::cgroup::{CgroupPlan, Limits};
 /// Below `base`, which is the caller's: a group for the container, with its limits.
 pub(super) fn make(base: &Path, plan: &CgroupPlan, owner: Owner) -> Result<Group> {
     let above = match &plan.parent {
+        Some(parent) if parent.starts_with('/') => super::place::absolute(base, parent),
         // A slice is systemd's word; here it is a directory like any other.
         Some(parent) => base.join(parent),
         None => base.to_owned(),
     };
-    let mut dir = base.to_owned();
+    let there = || above.ancestors().find(|dir| dir.is_dir()).unwrap_or(base);
+    let mut dir = if above.starts_with(base) { base } else { there() }.to_owned();
     make_room(&dir, &plan.limits)?;
-    for part in above.strip_prefix(base).unwrap_or(Path::new("")) {
+    let missing = above.strip_prefix(&dir).unwrap_or(Path::new("")).to_owned();
+    for part in &missing {
         dir.push(part);
         directory(&dir)?;
         enable(&dir, &plan.limits)?;

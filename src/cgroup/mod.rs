@@ -1,7 +1,15 @@
 //! Control groups: a scope of the user's own systemd, or a directory in a subtree that is delegated to the caller.
 //!
 //! Owns carrying a [`CgroupPlan`] out and finding the group of a container again. It does not decide whether a container needs a
-//! group. The surprise: in a scope the container sits one level below it, in `container`, with the same limits once more:
+//! group. In the order of their use:
+//!
+//! - [`prepare`] before the clone, [`Prepared::directory`] for it, [`Prepared::attach`] while the first process waits: a [`Held`],
+//!   which removes the group when it is dropped. [`Held::keep`] gives the bare [`Group`] to who leaves.
+//! - [`Group::of`] finds a container's of `rl run` by its first process; `rl oci` keeps its own in its state.
+//! - [`Group::update`], [`freeze`](Group::freeze), [`signal_all`](Group::signal_all), [`admit`](Group::admit) for exec,
+//!   [`processes`](Group::processes), [`sample`](Group::sample), [`read`](Group::read), [`remove`](Group::remove).
+//!
+//! The surprise: in a scope the container sits one level below it, in `container`, with the same limits once more:
 //! systemd resets what others write into its own groups at every daemon-reload, and what is below it is left alone.
 
 mod dbus;
@@ -16,6 +24,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result, catalog::cgroup as codes};
 use crate::plan::cgroup::{CgroupPlan, Limits, MAX};
@@ -42,8 +51,8 @@ pub enum Prepared {
     Manager(Manager),
 }
 
-/// The group of a container that runs.
-#[derive(Debug)]
+/// The group of a container that runs. `rl oci` keeps it in its state, because the name is its caller's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// The container's own directory below /sys/fs/cgroup.
     pub dir: PathBuf,
@@ -125,6 +134,13 @@ impl Held {
         Self { group, memory }
     }
 
+    /// For whoever leaves the container to itself, as `rl oci create` does: nothing is removed, or watched, from here on.
+    pub fn keep(self) -> Group {
+        let kept = self.group.clone();
+        std::mem::forget(self);
+        kept
+    }
+
     /// Of a container that another process has started.
     pub fn watch(group: Group) -> Self {
         let limits = Limits { memory: group.sample().memory_limit, ..Limits::default() };
@@ -201,6 +217,16 @@ impl Group {
         }
     }
 
+    /// The processes of the container, also those in groups that it has made for itself.
+    pub fn processes(&self) -> Vec<Pid> {
+        files::processes(&self.dir)
+    }
+
+    /// A file of the group, such as `memory.events`; None without its controller, or when the group has gone.
+    pub fn read(&self, file: &str) -> Option<String> {
+        std::fs::read_to_string(self.dir.join(file)).ok()
+    }
+
     /// cgroup.freeze.
     ///
     /// # Errors
@@ -224,7 +250,7 @@ impl Group {
             // At once, processes that fork meanwhile too (Linux 5.14).
             return files::write(&self.dir, "cgroup.kill", "1");
         }
-        for pid in files::processes(&self.dir) {
+        for pid in self.processes() {
             // It may have ended meanwhile; a new process of its number would not be in this group, so it is asked again.
             if place::group_of(pid).is_ok_and(|group| group.starts_with(&self.dir)) {
                 let _ = crate::sys::child::signal_pid(pid, number);
@@ -235,8 +261,9 @@ impl Group {
 
     /// After the container's end. A scope is systemd's to remove; its directory goes with its last process.
     pub fn remove(&self) {
-        if self.unit.is_none() {
-            remove(&self.dir);
+        let below = self.dir.strip_prefix(place::ROOT).is_ok_and(|below| below != Path::new(""));
+        if self.unit.is_none() && below {
+            files::remove_tree(&self.dir);
         }
     }
 }

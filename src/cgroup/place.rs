@@ -81,7 +81,7 @@ pub(super) fn find(plan: &CgroupPlan) -> Result<Place, Reason> {
     // A parent that is a slice is systemd's affair.
     let slice = plan.parent.as_deref().is_some_and(|parent| parent.ends_with(".slice"));
     // Nobody's processes are moved about for a group that is only wished for.
-    if plan.needed
+    if (plan.needed || plan.split)
         && !slice
         && let Some(base) = own_subtree()
     {
@@ -91,6 +91,15 @@ pub(super) fn find(plan: &CgroupPlan) -> Result<Place, Reason> {
         return Err(Reason::NotSplit);
     }
     manager().map(Place::Manager)
+}
+
+/// Where a directory with a `/` before it is: in the hierarchy itself, where that can be written (root, or a path that the caller
+/// was told); else below the caller's own group.
+pub(super) fn absolute(base: &Path, parent: &str) -> PathBuf {
+    let whole = Path::new(ROOT).join(parent.trim_start_matches('/'));
+    let there = whole.ancestors().find(|dir| dir.is_dir());
+    let writable = there.is_some_and(|dir| access(&dir.join("cgroup.procs"), AccessFlags::W_OK).is_ok());
+    if writable { whole } else { base.join(parent.trim_start_matches('/')) }
 }
 
 /// The user's manager, or for root the machine's.

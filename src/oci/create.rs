@@ -166,7 +166,7 @@ impl<'a> Place<'a> {
         let extras = self.extras(awaits, detached);
         let ids = self.ids()?;
         let plan = self.plan(&extras, &ids)?;
-        if plan.cgroup.is_some() {
+        if plan.cgroup.as_ref().is_some_and(|group| group.needed) {
             // Never ignored; what asks for no limit says `devices` at most.
             let what = "linux.resources is not supported: rl oci makes no control groups yet";
             return Err(Error::new(&command_line::SPECIFICATION, what));

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources};
+use oci_spec::runtime::{Linux, LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -23,7 +23,8 @@ pub const MAX: u64 = u64::MAX;
 pub struct CgroupPlan {
     /// `rl-ID`: the scope's name without `.scope`, or the directory's.
     pub name: String,
-    /// A slice of the user's manager, or a directory below the caller's own group.
+    /// A slice of the manager, or a directory below the caller's own group; with a `/` before it, one of the whole hierarchy, where that
+    /// can be written.
     pub parent: Option<String>,
     /// What `systemctl status` shows.
     pub description: String,
@@ -68,13 +69,23 @@ pub struct Limits {
 ///
 /// # Errors
 /// A resource that cgroup2 can't limit.
-pub(super) fn compile(
-    resources: Option<&LinuxResources>,
-    wish: &Cgroups,
-    identity: &Identity,
-) -> Result<Option<CgroupPlan>> {
-    let limits = resources.map(limits).transpose()?.unwrap_or_default();
+pub(super) fn compile(linux: &Linux, wish: &Cgroups, identity: &Identity) -> Result<Option<CgroupPlan>> {
+    let limits = linux.resources().as_ref().map(limits).transpose()?.unwrap_or_default();
     let limited = limits != Limits::default();
+    let path = linux.cgroups_path().as_ref().filter(|path| !path.as_os_str().is_empty());
+    if let Some(path) = path.filter(|_| wish.mode != Mode::Disabled) {
+        let (parent, name) = place(&path.to_string_lossy())?;
+        return Ok(Some(CgroupPlan {
+            name,
+            parent,
+            description: format!("rl container {}", identity.name),
+            split: wish.mode == Mode::Split,
+            // Engines always name one, also where none can be made.
+            needed: limited,
+            delegated: wish.delegated,
+            limits,
+        }));
+    }
     let wanted = match wish.mode {
         Mode::Disabled => false,
         Mode::Enabled | Mode::Split => true,
@@ -104,6 +115,40 @@ pub fn name(id: &str) -> String {
     let hash = Sha256::digest(id.as_bytes());
     format!("rl-{}", hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
+
+/// The parent and the name that `linux.cgroupsPath` stands for: `SLICE:PREFIX:NAME` is the scope `PREFIX-NAME.scope`, all else a path.
+///
+/// # Errors
+/// What is not made of plain words: it becomes a unit's name and a path.
+pub fn place(path: &str) -> Result<(Option<String>, String)> {
+    let refuse = |what: &str| Err(bad("linux.cgroupsPath", &format!("is {path:?}, which {what}")));
+    let kernels = |word: &str| word.split_once('.').is_some_and(|(one, _)| KERNELS.contains(&one));
+    let plain = |word: &str| {
+        let letters = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte));
+        letters && !word.is_empty() && word.len() <= 200 && !word.starts_with(['.', '-']) && !kernels(word)
+    };
+    if let [slice, prefix, name] = path.split(':').collect::<Vec<_>>()[..] {
+        let scope = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}-{name}") };
+        let slice_fits = slice.is_empty() || (plain(slice) && slice.ends_with(".slice"));
+        if !slice_fits || !plain(&scope) || scope.ends_with(".slice") {
+            return refuse("is no SLICE:PREFIX:NAME of plain words");
+        }
+        let scope = scope.strip_suffix(".scope").unwrap_or(&scope).to_owned();
+        return Ok(((!slice.is_empty()).then(|| slice.to_owned()), scope));
+    }
+    let (root, below) = path.strip_prefix('/').map_or(("", path), |below| ("/", below));
+    if !below.split('/').all(plain) {
+        return refuse("is no path of plain words");
+    }
+    Ok(match below.rsplit_once('/') {
+        Some((above, name)) => (Some(format!("{root}{above}")), name.to_owned()),
+        None => ((!root.is_empty()).then(|| root.to_owned()), below.to_owned()),
+    })
+}
+
+/// The first words of the kernel's own files in a group, as which nothing may be called.
+pub const KERNELS: [&str; 11] =
+    ["cgroup", "memory", "cpu", "cpuset", "io", "pids", "rdma", "misc", "hugetlb", "irq", "perf_event"];
 
 /// The limits of `linux.resources`.
 ///
@@ -321,6 +366,40 @@ mod tests {
         assert_eq!(written(r#"{"unified": {"memory.high": "1"}}"#), pairs(&[("memory.high", "1")]));
         for file in ["../x.y", "cgroup.procs", "memory", "a/b.c", ""] {
             assert!(of(&format!(r#"{{"unified": {{"{file}": "1"}}}}"#)).is_err(), "{file}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_a_scope_or_a_directory_of_plain_words() {
+        let of = |path: &str| place(path).expect(path);
+        let some = |parent: &str, name: &str| (Some(parent.to_owned()), name.to_owned());
+        assert_eq!(of("user.slice:libpod:0123"), some("user.slice", "libpod-0123"));
+        assert_eq!(of(":rl:web"), (None, "rl-web".to_owned()));
+        assert_eq!(of("a.slice::b.scope"), some("a.slice", "b"));
+        assert_eq!(of("/docker/0123"), some("/docker", "0123"));
+        assert_eq!(of("a/b/c"), some("a/b", "c"));
+        assert_eq!(of("/c"), some("/", "c"));
+        assert_eq!(of("c"), (None, "c".to_owned()));
+        let long = "x".repeat(300);
+        for path in [
+            "/",
+            "..",
+            "/a/../b",
+            "a//b",
+            "a/",
+            "x:y",
+            "a:b:c:d",
+            "no:b:c",
+            "a.slice:b:c/d",
+            "a.slice:b:c.slice",
+            "%n",
+            "a\nb",
+            "-rf",
+            "/a/cgroup.procs",
+            "cpu.max/a",
+            &long,
+        ] {
+            assert!(place(path).is_err(), "{path:?}");
         }
     }
 

@@ -56,7 +56,7 @@ pub fn compile(
         name: identity.name.clone(),
         namespaces,
         ids: id_plan(ids),
-        cgroup: super::cgroup::compile(linux.resources().as_ref(), &extras.cgroups, identity)?,
+        cgroup: super::cgroup::compile(linux, &extras.cgroups, identity)?,
         host: HostPlan { files, directories: directories(root) },
         network: extras.wiring.clone(),
         steps,

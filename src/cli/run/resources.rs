@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches};
 
 use super::{limits, wrong};
 use crate::error::{Context, Error, Result, catalog::command_line};
+use crate::plan::cgroup::KERNELS;
 use crate::spec::resources::{Cgroups, DeviceRate, Mode, RateKind, Resources};
 
 /// docker's own; below it hardly anything starts.
@@ -254,9 +255,8 @@ fn parent(word: &str) -> Result<String> {
         Some(slice) => part(slice) && !slice.ends_with('-') && !slice.contains("--"),
         None => word.split('/').all(|dir| part(dir) && !dir.ends_with(".scope") && !dir.ends_with(".service")),
     };
-    // The kernel's own files of a group have such names.
-    let kernels = ["cgroup.", "memory.", "cpu.", "cpuset.", "io.", "pids.", "rdma.", "misc.", "hugetlb."];
-    if !shape || word.split('/').any(|dir| kernels.iter().any(|prefix| dir.starts_with(prefix))) {
+    let kernels = |dir: &str| dir.split_once('.').is_some_and(|(first, _)| KERNELS.contains(&first));
+    if !shape || word.split('/').any(kernels) {
         return Err(wrong("cgroup-parent", word, "a slice such as batch.slice, or DIRECTORY[/DIRECTORY]"));
     }
     Ok(word.to_owned())
