@@ -73,6 +73,7 @@ archives() {
 	kept busybox.tar "$top/tests/make-busybox.sh" "$(command -v busybox)"
 	if command -v mmdebstrap >/dev/null; then
 		kept debian.tar.gz "$top/tests/make-debian.sh"
+		kept postgres.tar.gz "$top/tests/make-postgres.sh"
 		for arch in amd64 arm64; do kept "debian-$arch.tar" "$top/tests/make-platform.sh"; done
 	else
 		left_out="$left_out debian(mmdebstrap)"

@@ -11,6 +11,7 @@ mod ends;
 mod exec;
 mod exec_attacks;
 mod logs;
+mod postgres;
 mod restarts;
 mod shown;
 mod soak;
