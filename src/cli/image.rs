@@ -127,6 +127,10 @@ pub(super) fn inspected(details: &Details) -> Result<Value> {
     });
     let mut digests: Vec<String> = digests.collect();
     digests.dedup();
+    let mut config = json(serde_json::to_value(own.config()))?;
+    if let (Value::Object(config), Some(health)) = (&mut config, &details.health) {
+        config.insert("Healthcheck".into(), json(serde_json::to_value(health))?);
+    }
     let labels = own.config().as_ref().and_then(|config| config.labels().clone());
     Ok(json!({
         "Id": format!("sha256:{}", details.id),
@@ -141,7 +145,7 @@ pub(super) fn inspected(details: &Details) -> Result<Value> {
         "Size": details.size(),
         "VirtualSize": details.size(),
         "Labels": labels,
-        "Config": json(serde_json::to_value(own.config()))?,
+        "Config": config,
         "RootFS": { "Type": "layers", "Layers": own.rootfs().diff_ids() },
         "History": json(serde_json::to_value(own.history()))?,
         "Layers": details.layers.iter().map(|layer| layer.tree.clone()).collect::<Vec<_>>(),

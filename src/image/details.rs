@@ -13,6 +13,7 @@ use super::platform::Platform;
 use super::staging::try_lock;
 use super::store::Store;
 use crate::error::Result;
+use crate::spec::health::ImageHealth;
 
 /// An image.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct Details {
     pub platform: Platform,
     /// As it came.
     pub configuration: ImageConfiguration,
+    /// Docker's, which stands beside it.
+    pub health: Option<ImageHealth>,
     /// Lowest first.
     pub layers: Vec<LayerDetails>,
 }
@@ -108,6 +111,7 @@ impl Store {
             platform: document.platform,
             layers: layers.collect(),
             configuration: document.configuration,
+            health: document.health,
         }
     }
 }

@@ -15,6 +15,7 @@ use super::platform::Platform;
 use super::reference::Reference;
 use crate::error::{Context, Error, Result, catalog::image};
 use crate::spec::ImageConfig;
+use crate::spec::health::ImageHealth;
 
 /// Of the documents, and with them of the whole store.
 pub const STORE_VERSION: u32 = 2;
@@ -35,6 +36,9 @@ pub(super) struct Document {
     pub(super) manifest: Option<Descriptor>,
     pub(super) config: Descriptor,
     pub(super) configuration: ImageConfiguration,
+    /// Docker's, for which the image specification has no place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) health: Option<ImageHealth>,
 }
 
 /// A layer of an image.
@@ -69,7 +73,18 @@ impl Document {
             configuration.variant().as_deref(),
         );
         let (id, name) = (config.digest.hex().to_owned(), name.map(Reference::to_string));
-        Self { version: STORE_VERSION, id, name, platform, added, layers, manifest, config, configuration }
+        Self {
+            version: STORE_VERSION,
+            id,
+            name,
+            platform,
+            added,
+            layers,
+            manifest,
+            config,
+            configuration,
+            health: None,
+        }
     }
 
     pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
@@ -127,6 +142,7 @@ impl Document {
             labels: own.labels().clone().unwrap_or_default().into_iter().collect(),
             volumes: own.volumes().clone().unwrap_or_default(),
             exposed_ports: own.exposed_ports().clone().unwrap_or_default(),
+            health: self.health.clone(),
         }
     }
 }

@@ -24,6 +24,7 @@ use super::store::{About, Hold, Made, Store};
 use super::transport::{Progress, Source};
 use super::unpack::{ROOTS, Turn, chain, open, unpack};
 use crate::error::{Error, Result, catalog::image};
+use crate::spec::health::ImageHealth;
 
 /// Downloads at a time: what docker does, and what registries are used to.
 const SIDE_BY_SIDE: usize = 3;
@@ -78,7 +79,8 @@ pub fn pull(store: &Store, source: &dyn Source, what: &Pull<'_>, progress: &dyn 
         digest: manifest.digest.clone(),
         size: manifest.bytes.len() as u64,
     };
-    let document = Document::new(what.name, layers.entries, Some(own), manifest.config.clone(), configuration);
+    let mut document = Document::new(what.name, layers.entries, Some(own), manifest.config.clone(), configuration);
+    document.health = ImageHealth::of_configuration(&bytes);
     if what.strict && !what.platform.serves(&document.platform) {
         let error = Error::new(&image::NO_PLATFORM, what.platform.to_string());
         return Err(error.because(format!("the image that there is is for {}", document.platform)));

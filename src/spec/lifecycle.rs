@@ -111,6 +111,8 @@ pub struct Health {
     pub retries: u32,
     /// After the start, in which failures don't count.
     pub start_period: u64,
+    /// Between the end of a check and the next while that lasts and none has succeeded.
+    pub start_interval: u64,
     /// What becomes of an unhealthy container.
     pub on_failure: OnUnhealthy,
 }

@@ -8,6 +8,7 @@ pub mod build;
 pub mod capabilities;
 pub mod document;
 pub mod files;
+pub mod health;
 pub mod ids;
 pub mod lifecycle;
 mod mounts;
@@ -93,7 +94,7 @@ pub struct RunSpec {
     /// `--log-driver`, `--log-opt`.
     pub log: lifecycle::Log,
     /// `--health-cmd` and its siblings.
-    pub health: Option<lifecycle::Health>,
+    pub health: Option<health::HealthAsked>,
     /// `--sysctl`.
     pub sysctls: Vec<(String, String)>,
     /// `--shm-size`, bytes.
@@ -358,6 +359,9 @@ pub struct ImageConfig {
     pub volumes: Vec<String>,
     /// ExposedPorts: `80/tcp`.
     pub exposed_ports: Vec<String>,
+    /// Healthcheck, docker's.
+    #[serde(default)]
+    pub health: Option<health::ImageHealth>,
 }
 
 /// Who the container is; made by the runtime before the specification.

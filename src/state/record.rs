@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{read_versioned, write_replacing};
 use crate::error::Result;
-use crate::spec::{ImageConfig, RunSpec};
+use crate::spec::lifecycle::Health;
+use crate::spec::{ImageConfig, RunSpec, health};
 
 const VERSION: u32 = 1;
 pub(super) const FILE: &str = "container.json";
@@ -66,6 +67,11 @@ impl Record {
     /// Puts it into `data`, on the disk.
     pub fn write(&self, data: &Path) -> Result<()> {
         write_replacing(&data.join(FILE), self, true)
+    }
+
+    /// How it is found out how the container is; None: it is not.
+    pub fn health(&self) -> Option<Health> {
+        health::of(self.run.health.as_ref(), self.config.health.as_ref())
     }
 
     /// Labels of the image and of the command line; the latter win.

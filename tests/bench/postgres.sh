@@ -104,7 +104,8 @@ again() {
 }
 
 rl run -d --name db -v data:/var/lib/postgresql -p "127.0.0.1:$port:5432" -u postgres --stop-signal INT \
-	--health-cmd 'pg_isready -q -h 127.0.0.1' --health-interval 500ms --health-retries 20 postgres serve -k /tmp >/dev/null
+	--health-cmd 'pg_isready -q -h 127.0.0.1' --health-interval 500ms --health-retries 20 \
+	postgres serve -k /tmp >/dev/null
 healthy
 sql 'CREATE DATABASE bench' postgres
 pgbench -q -i -h 127.0.0.1 -p "$port" -U postgres bench >/dev/null 2>&1

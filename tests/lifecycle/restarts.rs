@@ -55,6 +55,74 @@ mod everywhere {
         assert!(lines[1].ends_with("0000000000000000"), "{out}");
     }
 
+    /// `image` with a HEALTHCHECK, as docker would have built it, under another name.
+    fn with_healthcheck(rl: &Rl, image: &str, name: &str, check: &serde_json::Value) {
+        let dir = rl.dir("image");
+        let (archive, tree) = (dir.join("a.tar"), dir.join("tree"));
+        rl.run(&["save", "-q", "-o", &archive.to_string_lossy(), image]).success();
+        std::fs::create_dir_all(&tree).expect("mkdir");
+        let tar = |words: &[&str]| {
+            let status = std::process::Command::new("tar").arg("-C").arg(&tree).args(words).status();
+            assert!(status.expect("tar").success(), "{words:?}");
+        };
+        tar(&["-xf", &archive.to_string_lossy()]);
+        let read = |name: &str| -> serde_json::Value {
+            serde_json::from_slice(&std::fs::read(tree.join(name)).expect(name)).expect("JSON")
+        };
+        let mut manifest = read("manifest.json");
+        let config = manifest[0]["Config"].as_str().expect("a name").to_owned();
+        let mut document = read(&config);
+        document["config"]["Healthcheck"] = check.clone();
+        manifest[0]["RepoTags"] = serde_json::json!([format!("{name}:latest")]);
+        for (name, document) in [(config.as_str(), &document), ("manifest.json", &manifest)] {
+            std::fs::write(tree.join(name), document.to_string()).expect("write");
+        }
+        tar(&["-cf", &archive.to_string_lossy(), "."]);
+        rl.run(&["load", "-q", "-i", &archive.to_string_lossy()]).success();
+    }
+
+    #[test]
+    fn an_image_s_healthcheck_is_made_and_the_command_line_changes_it() {
+        // A store of its own: all that share one would see the image.
+        let rl = Rl::empty();
+        let _clean = Clean(&rl);
+        rl.run(&["import", "-q", &crate::support::archive("busybox.tar").to_string_lossy(), "busybox"]).success();
+        let check = serde_json::json!({ "Test": ["CMD-SHELL", "echo ok; test -e /well"], "Interval": 200_000_000, "Retries": 2 });
+        with_healthcheck(&rl, "busybox", "checked", &check);
+        assert_eq!(inspect(&rl, "checked", "{{index .Config.Healthcheck.Test 1}}"), "echo ok; test -e /well");
+        let words = ["--name", "c", "checked", "sh", "-c", "touch /well; exec sleep 1000"];
+        background(&rl, &words);
+        eventually("the image's check is made", || inspect(&rl, "c", "{{.State.Health.Status}}") == "healthy");
+        let shown = inspect(&rl, "c", "{{(index .State.Health.Log 0).Output}} {{json .Config.Healthcheck.Test}}");
+        assert_eq!(shown, "ok\n [\"CMD-SHELL\",\"echo ok; test -e /well\"]");
+        background(&rl, &["--name", "slow", "--health-interval", "1h", "checked", "sleep", "1000"]);
+        let template = "{{.Config.Healthcheck.Interval}} {{.Config.Healthcheck.Retries}}";
+        assert_eq!(inspect(&rl, "slow", template), "3600000000000 2");
+        background(&rl, &["--name", "none", "--no-healthcheck", "checked", "sleep", "1000"]);
+        let document = inspect(&rl, "none", "{{json .State}} {{json .Config}}");
+        assert!(!document.contains("Health"), "{document}");
+        let out = rl.run(&["ps", "--filter", "health=none", "--format", "{{.Names}} {{.Status}}"]).success().stdout;
+        assert!(out.starts_with("none Up") && !out.contains('('), "{out}");
+        rl.run(&["run", "--no-healthcheck", "--health-cmd", "true", "checked"]).fails_with(125);
+    }
+
+    #[test]
+    fn while_it_starts_it_is_looked_at_more_often() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        // A minute from one check to the next, but for the time of the start: it would not be found healthy within the test.
+        let flags =
+            ["--health-cmd", "test -e /well", "--health-start-period", "1h", "--health-start-interval", "100ms"];
+        background(
+            &rl,
+            &[&["--name", "c", "--health-interval", "1h"][..], &flags, &["busybox", "sleep", "1000"]].concat(),
+        );
+        eventually("failures of the start", || inspect(&rl, "c", "{{len .State.Health.Log}}").as_str() >= "2");
+        assert_eq!(inspect(&rl, "c", "{{.State.Health.Status}} {{.State.Health.FailingStreak}}"), "starting 0");
+        rl.run(&["exec", "c", "touch", "/well"]).success();
+        eventually("it is well", || inspect(&rl, "c", "{{.State.Health.Status}}") == "healthy");
+    }
+
     #[test]
     fn health_is_told_and_an_unhealthy_container_can_be_killed() {
         let rl = Rl::new();

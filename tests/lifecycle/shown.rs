@@ -126,3 +126,80 @@ mod everywhere {
         assert!(!out.contains('\u{1b}') && !out.contains('\r') && out.lines().count() == 2, "{out:?}");
     }
 }
+
+mod as_user {
+    use std::net::TcpListener;
+
+    use crate::support::Rl;
+    use crate::{Clean, background, inspect};
+
+    fn free_port() -> u16 {
+        TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
+    }
+
+    #[test]
+    fn ports_and_addresses_are_where_docker_s_templates_look_for_them() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        let port = free_port();
+        let publish = format!("127.0.0.1:{port}:80");
+        background(&rl, &["--name", "web", "-p", &publish, "busybox", "sleep", "1000"]);
+        background(&rl, &["--name", "alone", "--network", "none", "busybox", "sleep", "1000"]);
+        for (template, shown) in [
+            ("{{(index (index .NetworkSettings.Ports \"80/tcp\") 0).HostPort}}", port.to_string()),
+            (
+                "{{range $p, $at := .NetworkSettings.Ports}}{{$p}} {{(index $at 0).HostIp}}{{end}}",
+                "80/tcp 127.0.0.1".into(),
+            ),
+            ("{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.Gateway}}{{end}}", "10.0.2.100 10.0.2.2".into()),
+            ("{{.NetworkSettings.IPAddress}}/{{.NetworkSettings.IPPrefixLen}}", "10.0.2.100/24".into()),
+            ("{{.HostConfig.NetworkMode}} {{json .Config.ExposedPorts}}", "slirp4netns {\"80/tcp\":{}}".into()),
+            (
+                "{{json .HostConfig.PortBindings}}",
+                format!("{{\"80/tcp\":[{{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"{port}\"}}]}}"),
+            ),
+        ] {
+            assert_eq!(inspect(&rl, "web", template), shown, "{template}");
+        }
+        let template = "{{.HostConfig.NetworkMode}} {{json .NetworkSettings.Ports}} {{.NetworkSettings.IPAddress}}";
+        assert_eq!(inspect(&rl, "alone", template), "none {}");
+        let column = format!("127.0.0.1:{port}->80/tcp");
+        assert!(rl.run(&["ps"]).success().stdout.contains(&column));
+        let published = format!("publish={port}");
+        for (filter, names) in [
+            (published.as_str(), "web\n"),
+            ("publish=1-2", ""),
+            ("expose=80/tcp", "web\n"),
+            ("expose=80/udp", ""),
+            ("network=none", "alone\n"),
+        ] {
+            let out = rl.run(&["ps", "--filter", filter, "--format", "{{.Names}}"]).success();
+            assert_eq!(out.stdout, names, "{filter}");
+        }
+        rl.run(&["ps", "--filter", "publish=x"]).fails_with(125);
+        rl.run(&["stop", "-t", "0", "web"]).success();
+        assert_eq!(inspect(&rl, "web", "{{json .NetworkSettings.Ports}}{{.NetworkSettings.IPAddress}}"), "{}");
+    }
+
+    #[test]
+    fn mounts_are_shown_and_found() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        let dir = rl.dir("host").display().to_string();
+        let bind = format!("{dir}:/srv:ro");
+        let flags = ["-v", &bind, "-v", "data:/data", "--tmpfs", "/scratch:size=1m"];
+        rl.run(&[&["create", "--name", "c"][..], &flags, &["busybox", "true"]].concat()).success();
+        assert_eq!(inspect(&rl, "c", "{{json .HostConfig.Binds}}"), format!("[\"{dir}:/srv:ro\",\"data:/data:rw\"]"));
+        assert_eq!(
+            inspect(&rl, "c", "{{range .Mounts}}{{.Type}} {{.Destination}} {{.RW}};{{end}}"),
+            "bind /srv false;volume /data true;"
+        );
+        assert_eq!(inspect(&rl, "c", "{{json .HostConfig.Tmpfs}}"), "{\"/scratch\":\"size=1048576\"}");
+        let shown = rl.run(&["ps", "-a", "--no-trunc", "--format", "{{.Mounts}} {{.LocalVolumes}}"]).success().stdout;
+        assert_eq!(shown, format!("{dir},data 1\n"));
+        for filter in ["volume=data", "volume=/srv"] {
+            assert_eq!(rl.run(&["ps", "-aq", "--filter", filter]).success().stdout.lines().count(), 1, "{filter}");
+        }
+        assert_eq!(rl.run(&["ps", "-aq", "--filter", "volume=other"]).success().stdout, "");
+    }
+}

@@ -40,6 +40,11 @@ impl Network {
         self.host(GATEWAY)
     }
 
+    /// How many leading bits all its addresses share.
+    pub fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
     /// The forwarder of DNS, which follows the host's /etc/resolv.conf.
     pub fn dns(&self) -> Ipv4Addr {
         self.host(DNS)

@@ -5,6 +5,9 @@
 
 use clap::{Arg, ArgAction, ArgMatches};
 
+use slirp4netns_ctl::Protocol;
+
+use super::inspect::{host, network};
 use super::words;
 use crate::cli::run::lifecycle_duration;
 use crate::error::{Error, Result, catalog::command_line, catalog::state as codes};
@@ -12,7 +15,8 @@ use crate::state::{Container, Phase, now};
 
 pub(super) fn argument() -> Arg {
     Arg::new("filter").long("filter").value_name("KEY=VALUE").action(ArgAction::Append).help(
-        "id=, name=, label=NAME[=VALUE], status=, exited=, ancestor=IMAGE, before=, since=, until=, health=, restart-policy=",
+        "id=, name=, label=NAME[=VALUE], status=, exited=, ancestor=IMAGE, before=, since=, until=, \
+         health=, restart-policy=, network=, volume=NAME|PATH, publish=PORT[-PORT][/udp], expose=...",
     )
 }
 
@@ -32,6 +36,11 @@ enum Test {
     Since(u64),
     Health(String),
     Policy(String),
+    Network(String),
+    Volume(String),
+    /// First, last, UDP.
+    Publish(u16, u16, bool),
+    Expose(u16, u16, bool),
 }
 
 impl Filters {
@@ -74,9 +83,16 @@ impl Filters {
             "until" => Test::Before(until(value).ok_or_else(|| bad("expected a time, or how long ago: 24h"))?),
             "health" => Test::Health(owned),
             "restart-policy" => Test::Policy(owned),
+            "network" => Test::Network(owned),
+            "volume" => Test::Volume(owned),
+            "publish" | "expose" => {
+                let (first, last, udp) = ports(value).ok_or_else(|| bad("expected PORT[-PORT][/tcp|/udp]"))?;
+                if key == "publish" { Test::Publish(first, last, udp) } else { Test::Expose(first, last, udp) }
+            }
             _ => {
                 return Err(bad(
-                    "the keys are id, name, label, status, exited, ancestor, before, since, until, health, restart-policy",
+                    "the keys are id, name, label, status, exited, ancestor, before, since, until, health, restart-policy, \
+                     network, volume, publish, expose",
                 ));
             }
         };
@@ -117,8 +133,30 @@ impl Test {
             Self::Since(limit) => record.created > *limit,
             Self::Health(word) => super::inspect::health(container) == word,
             Self::Policy(word) => record.run.restart.to_string() == *word || record.run.restart.name() == word,
+            Self::Network(name) => network::names(container).contains(name),
+            Self::Volume(text) => host::mounts(container)
+                .iter()
+                .any(|mount| ["Name", "Source", "Destination"].iter().any(|key| mount[*key] == text.as_str())),
+            Self::Publish(first, last, udp) => network::publishes(container, in_span(*first, *last, *udp)),
+            Self::Expose(first, last, udp) => network::exposes(container, in_span(*first, *last, *udp)),
         }
     }
+}
+
+/// `80`, `8000-8010`, `53/udp`.
+fn ports(text: &str) -> Option<(u16, u16, bool)> {
+    let (ports, udp) = match text.split_once('/') {
+        None => (text, false),
+        Some((ports, "tcp")) => (ports, false),
+        Some((ports, "udp")) => (ports, true),
+        Some(_) => return None,
+    };
+    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+    Some((first.parse().ok()?, last.parse().ok()?, udp))
+}
+
+fn in_span(first: u16, last: u16, udp: bool) -> impl Fn(u16, Protocol) -> bool {
+    move |port, protocol| (first..=last).contains(&port) && (protocol == Protocol::Udp) == udp
 }
 
 /// Docker matches with a pattern; what people write are parts, and `^` and `$` around them. Its names begin with a slash.

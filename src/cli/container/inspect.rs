@@ -2,6 +2,9 @@
 //!
 //! The surprise: a name that no container has may be an image's; docker's inspect looks at both.
 
+pub(super) mod host;
+pub(super) mod network;
+
 use clap::{ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
@@ -13,8 +16,7 @@ use crate::cli::{Globals, Verb};
 use crate::error::{Error, Result, catalog::command_line, catalog::image as image_codes, catalog::state as codes};
 use crate::host::Host;
 use crate::image::Store;
-use crate::runtime::supervisor::{LOG_FILE, health_of};
-use crate::spec::Volume;
+use crate::runtime::supervisor::{LOG_FILE, health_of, is_checked};
 use crate::state::{Container, Containers, Phase, rfc3339};
 
 /// The verb.
@@ -80,7 +82,9 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
 
 /// `none`, `starting`, `healthy` or `unhealthy`.
 pub(super) fn health(container: &Container) -> &'static str {
-    if container.record.run.health.is_none() {
+    // Checks are made by a supervisor; in the foreground there is none.
+    let unwatched = container.running.is_some() && !is_checked(&container.run);
+    if container.record.health().is_none() || unwatched {
         return "none";
     }
     match health_of(&container.run).status.as_str() {
@@ -119,7 +123,7 @@ fn document(container: &Container, host: &Host) -> Value {
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": null,
-        "HostConfig": host_config(container),
+        "HostConfig": host::host_config(container),
         "GraphDriver": {
             "Name": record.driver.as_deref().unwrap_or("overlay"),
             "Data": {
@@ -127,9 +131,9 @@ fn document(container: &Container, host: &Host) -> Value {
                 "WorkDir": container.data.join("work").display().to_string(),
             },
         },
-        "Mounts": mounts(container),
+        "Mounts": host::mounts(container),
         "Config": config(container),
-        "NetworkSettings": { "Ports": {}, "Networks": {} },
+        "NetworkSettings": network::settings(container),
         "Rl": { "DataDirectory": container.data.display().to_string(), "Root": host.dirs.data.display().to_string() },
     })
 }
@@ -154,7 +158,7 @@ fn state(container: &Container) -> Value {
         "StartedAt": started.map_or_else(|| NEVER.to_owned(), rfc3339),
         "FinishedAt": finished.map_or_else(|| NEVER.to_owned(), rfc3339),
     });
-    if container.record.run.health.is_some() {
+    if health(container) != "none" {
         let told = health_of(&container.run);
         state["Health"] = json!({
             "Status": health(container),
@@ -192,7 +196,8 @@ fn config(container: &Container) -> Value {
         "Env": env,
         "Cmd": if command.is_empty() { Value::Null } else { json!(command) },
         "Image": record.image,
-        "Volumes": null,
+        "ExposedPorts": exposed(record),
+        "Volumes": if record.config.volumes.is_empty() { Value::Null } else { set(record.config.volumes.iter()) },
         "WorkingDir": run.workdir.clone().unwrap_or_else(|| record.config.working_dir.clone()),
         "Entrypoint": if entrypoint.is_empty() { Value::Null } else { json!(entrypoint) },
         "OnBuild": null,
@@ -200,7 +205,7 @@ fn config(container: &Container) -> Value {
         "StopSignal": signal_name(detached::stop_signal(record)),
         "StopTimeout": run.stop_timeout,
     });
-    if let Some(health) = &run.health {
+    if let Some(health) = record.health() {
         const NANO: u64 = 1_000_000;
         let mut test = vec!["CMD".to_owned()];
         match health.command.as_slice() {
@@ -213,78 +218,23 @@ fn config(container: &Container) -> Value {
             "Timeout": health.timeout * NANO,
             "Retries": health.retries,
             "StartPeriod": health.start_period * NANO,
+            "StartInterval": health.start_interval * NANO,
         });
     }
     config
 }
 
+/// As docker writes a set: an object whose values are empty.
+fn set<'a>(names: impl Iterator<Item = &'a String>) -> Value {
+    Value::Object(names.map(|name| (name.clone(), json!({}))).collect())
+}
+
+fn exposed(record: &crate::state::Record) -> Value {
+    let asked: Vec<String> =
+        record.run.publish.iter().map(|one| format!("{}/{}", one.container, one.protocol)).collect();
+    set(record.config.exposed_ports.iter().chain(&asked))
+}
+
 fn signal_name(number: i32) -> String {
     nix::sys::signal::Signal::try_from(number).map_or_else(|_| number.to_string(), |signal| signal.as_str().to_owned())
-}
-
-fn host_config(container: &Container) -> Value {
-    let run = &container.record.run;
-    let host = |shared: bool| if shared { "host" } else { "private" };
-    let mut log = Map::new();
-    if let Some(size) = run.log.max_size {
-        log.insert("max-size".into(), size.to_string().into());
-        log.insert("max-file".into(), run.log.max_files.to_string().into());
-    }
-    json!({
-        "Binds": mounts(container).iter().map(bind).collect::<Vec<_>>(),
-        "ContainerIDFile": run.cidfile.as_ref().map_or_else(String::new, |path| path.display().to_string()),
-        "LogConfig": { "Type": run.log.driver(), "Config": log },
-        "RestartPolicy": { "Name": run.restart.name(), "MaximumRetryCount": run.restart.most() },
-        "AutoRemove": run.remove,
-        "CapAdd": run.cap_add,
-        "CapDrop": run.cap_drop,
-        "Dns": run.dns,
-        "ExtraHosts": run.add_hosts.iter().map(|(name, ip)| format!("{name}:{ip}")).collect::<Vec<_>>(),
-        "GroupAdd": run.group_add,
-        "IpcMode": host(run.share.ipc),
-        "PidMode": if run.share.pid { "host" } else { "" },
-        "UTSMode": if run.share.uts { "host" } else { "" },
-        "CgroupnsMode": host(run.share.cgroup),
-        "Privileged": run.privileged,
-        "ReadonlyRootfs": run.read_only,
-        "Init": run.init,
-        "ShmSize": run.shm_size,
-        "Ulimits": run.ulimits.iter().map(|limit| json!({ "Name": limit.name, "Soft": limit.soft, "Hard": limit.hard })).collect::<Vec<_>>(),
-    })
-}
-
-fn bind(mount: &Value) -> String {
-    let text = |key: &str| mount[key].as_str().unwrap_or_default().to_owned();
-    let mode = if mount["RW"] == json!(true) { "rw" } else { "ro" };
-    format!("{}:{}:{mode}", text("Source"), text("Destination"))
-}
-
-fn mounts(container: &Container) -> Vec<Value> {
-    let run = &container.record.run;
-    let mut all = Vec::new();
-    for volume in &run.volumes {
-        if let Volume::Bind { source, target, options } = volume {
-            all.push(json!({
-                "Type": "bind",
-                "Source": source.display().to_string(),
-                "Destination": target.display().to_string(),
-                "Mode": "",
-                "RW": !options.read_only,
-                "Propagation": options.propagation,
-            }));
-        }
-        if let Volume::Named { name, source, target, options, .. } = volume {
-            all.push(json!({
-                "Type": "volume",
-                "Name": name,
-                "Driver": "local",
-                "Source": source.display().to_string(),
-                "Destination": target.display().to_string(),
-                "Mode": "",
-                "RW": !options.read_only,
-                "Propagation": "",
-            }));
-        }
-    }
-    all
 }

@@ -9,11 +9,13 @@ use clap::{ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
 use super::filter::{self, Filters};
+use super::inspect::{host, network};
 use super::{flag, value, word};
 use crate::cli::format::{self, Format, Screen};
 use crate::cli::{Globals, Verb};
 use crate::error::{Error, Result, catalog::command_line};
 use crate::host::Host;
+use crate::spec::Volume;
 use crate::state::{Container, Containers, Phase, now};
 
 /// The verb.
@@ -21,6 +23,7 @@ pub const VERB: Verb = Verb { name: "ps", about: "List containers", command, run
 
 /// Of a command in a table.
 const WIDTH: usize = 20;
+const MOUNT_WIDTH: usize = 15;
 const SECOND: u64 = 1_000_000_000;
 
 fn command() -> Command {
@@ -109,18 +112,30 @@ fn row(container: &Container, whole: bool, time: u64) -> Value {
         "Command": quoted(&record.command.join(" "), whole),
         "CreatedAt": format::date(record.created / SECOND),
         "RunningFor": format::ago(record.created / SECOND, time / SECOND),
-        "Ports": "",
+        "Ports": network::column(container),
         "State": filter::phase(container),
         "Status": status(container, time),
         "Size": "0B",
         "Labels": labels,
-        "Mounts": "",
-        "Networks": "",
-        "LocalVolumes": "0",
+        "Mounts": mounts(container, whole),
+        "Networks": network::names(container).join(","),
+        "LocalVolumes": container.record.run.volumes.iter().filter(|one| matches!(one, Volume::Named { .. })).count().to_string(),
         "Pid": container.running.as_ref().map_or(0, |running| running.pid.as_raw()),
         "ExitCode": last.as_ref().map_or(0, |last| last.exit),
         "Restarts": last.as_ref().map_or(0, |last| last.restarts),
     })
+}
+
+/// Names of volumes, and directories of the host; docker cuts each.
+fn mounts(container: &Container, whole: bool) -> String {
+    let text = |mount: &Value| {
+        let text = mount["Name"].as_str().or(mount["Source"].as_str()).unwrap_or_default();
+        if whole || text.chars().count() <= MOUNT_WIDTH {
+            return text.to_owned();
+        }
+        text.chars().take(MOUNT_WIDTH - 1).chain(['…']).collect()
+    };
+    host::mounts(container).iter().map(text).collect::<Vec<_>>().join(",")
 }
 
 /// As docker shows it: cut, then in quotes.

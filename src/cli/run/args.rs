@@ -112,6 +112,7 @@ fn life() -> Vec<Arg> {
             value("health-timeout", "TIME", "A check that takes longer has failed, 30s by default"),
             value("health-retries", "N", "Failures in a row that make it unhealthy, 3 by default"),
             value("health-start-period", "TIME", "After the start, while failures don't count"),
+            value("health-start-interval", "TIME", "Between two checks until then, 5s by default"),
             value("health-on-failure", "WHAT", "none (default), kill or stop an unhealthy container"),
             switch("no-healthcheck", "No check, whatever the image says"),
         ],

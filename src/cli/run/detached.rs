@@ -169,6 +169,10 @@ impl Detached<'_> {
         std::fs::create_dir_all(&job.container.data)
             .context(&codes::STATE, || format!("make {}", job.container.data.display()))?;
         let listener = supervisor::listener(dir)?;
+        let health = record.health();
+        if health.is_some() {
+            supervisor::announce(dir);
+        }
         let (theirs, ours) = if run.tty { (None, Ours::default()) } else { pipes(run.interactive)? };
         let started = parent::start(&Job { stdio: theirs.as_ref(), ..*job }, Ok)?;
         drop(theirs);
@@ -193,7 +197,7 @@ impl Detached<'_> {
         handoff.stdin_once = run.interactive && !run.detach;
         handoff.stop = (stop_signal(record), run.stop_timeout.unwrap_or(10));
         (handoff.remove, handoff.log, handoff.restart) = (run.remove, run.log, run.restart);
-        (handoff.restarts, handoff.health) = (self.restarts, run.health.clone());
+        (handoff.restarts, handoff.health) = (self.restarts, health);
         handoff.mounted = mounted.map(|mounted| mounted.target().to_owned());
         let become_it = || -> Result<()> {
             filled?;

@@ -5,7 +5,8 @@ use clap::ArgMatches;
 use super::resolve::{flag, one};
 use super::{limits, wrong};
 use crate::error::{Error, Result, catalog::command_line};
-use crate::spec::lifecycle::{Health, Log, OnUnhealthy, Restart};
+use crate::spec::health::{HealthAsked, shell};
+use crate::spec::lifecycle::{Log, OnUnhealthy, Restart};
 
 pub(super) fn stop_timeout(word: &str) -> Result<u32> {
     match word {
@@ -51,60 +52,58 @@ pub(super) fn log(driver: Option<&str>, options: &[String]) -> Result<Log> {
     Ok(log)
 }
 
-pub(super) fn health(matches: &ArgMatches) -> Result<Option<Health>> {
-    const NAMES: [&str; 6] = [
+pub(super) fn health(matches: &ArgMatches) -> Result<Option<HealthAsked>> {
+    const NAMES: [&str; 7] = [
+        "health-cmd",
         "health-interval",
         "health-timeout",
         "health-retries",
         "health-start-period",
+        "health-start-interval",
         "health-on-failure",
-        "health-cmd",
     ];
-    if flag(matches, "no-healthcheck") {
-        return match NAMES.iter().find(|name| one(matches, name).is_some()) {
-            Some(name) => {
-                Err(Error::new(&command_line::CONFLICT, format!("--no-healthcheck and --{name} contradict each other")))
-            }
-            None => Ok(None),
-        };
+    // podman's word for a command that turns the image's off.
+    let never = flag(matches, "no-healthcheck");
+    if let (true, Some(name)) = (never, NAMES.iter().find(|name| one(matches, name).is_some())) {
+        return Err(Error::new(
+            &command_line::CONFLICT,
+            format!("--no-healthcheck and --{name} contradict each other"),
+        ));
     }
-    let Some(command) = one(matches, "health-cmd").filter(|command| !command.is_empty() && *command != "none") else {
-        return match NAMES.iter().find(|name| one(matches, name).is_some_and(|word| !word.is_empty() && word != "none"))
-        {
-            Some(name) => Err(Error::new(&command_line::USAGE, format!("--{name} without --health-cmd"))),
-            None => Ok(None),
-        };
-    };
-    let duration = |name: &str, default: u64| one(matches, name).map_or(Ok(default), |word| milliseconds(name, word));
-    let retries = one(matches, "health-retries").map_or(Ok(3), |word| {
+    let time = |name: &str| one(matches, name).map(|word| milliseconds(name, word)).transpose();
+    let retries = one(matches, "health-retries").map(|word| {
         word.parse().ok().filter(|count| *count > 0).ok_or_else(|| wrong("health-retries", word, "a number above 0"))
-    })?;
+    });
     let on_failure = match one(matches, "health-on-failure") {
         None | Some("none") => OnUnhealthy::None,
         Some("kill") => OnUnhealthy::Kill,
         Some("stop") => OnUnhealthy::Stop,
         Some(other) => return Err(wrong("health-on-failure", other, "none, kill or stop")),
     };
-    Ok(Some(Health {
-        command: words(command)?,
-        interval: duration("health-interval", 30_000)?,
-        timeout: duration("health-timeout", 30_000)?,
-        retries,
-        start_period: duration("health-start-period", 0)?,
+    let command = one(matches, "health-cmd").filter(|command| !command.is_empty());
+    let asked = HealthAsked {
+        never: never || command == Some("none"),
+        command: command.filter(|command| *command != "none").map(words).transpose()?,
+        interval: time("health-interval")?,
+        timeout: time("health-timeout")?,
+        retries: retries.transpose()?,
+        start_period: time("health-start-period")?,
+        start_interval: time("health-start-interval")?,
         on_failure,
-    }))
+    };
+    Ok((asked != HealthAsked::default()).then_some(asked))
 }
 
 /// A line for the container's shell, or podman's JSON array of words.
 fn words(command: &str) -> Result<Vec<String>> {
     if !command.starts_with('[') {
-        return Ok(["/bin/sh", "-c", command].map(str::to_owned).into());
+        return Ok(shell(command));
     }
     let words: Vec<String> = serde_json::from_str(command)
         .map_err(|error| Error::new(&command_line::USAGE, format!("--health-cmd {command:?}")).because(error))?;
     match words.split_first() {
         Some((kind, rest)) if kind == "CMD" => Ok(rest.to_vec()),
-        Some((kind, rest)) if kind == "CMD-SHELL" => Ok(["/bin/sh".into(), "-c".into(), rest.join(" ")].into()),
+        Some((kind, rest)) if kind == "CMD-SHELL" => Ok(shell(&rest.join(" "))),
         _ => Ok(words),
     }
 }

@@ -66,6 +66,16 @@ pub fn health_of(run: &Path) -> Told {
     read_versioned(&run.join(FILE), VERSION).ok().flatten().unwrap_or_default()
 }
 
+/// Before the container is seen to run: it will be checked.
+pub fn announce(run: &Path) {
+    Told::default().write(run);
+}
+
+/// Whether somebody checks it.
+pub fn is_checked(run: &Path) -> bool {
+    run.join(FILE).exists()
+}
+
 /// The checks of one container.
 #[derive(Debug)]
 pub(super) struct Checks {
@@ -102,9 +112,9 @@ impl Checks {
     /// Of a container that has just been started.
     pub(super) fn new(health: Health, id: &str, dirs: Dirs) -> Self {
         let now = Instant::now();
-        let checks = Self {
+        let mut checks = Self {
             grace: now + Duration::from_millis(health.start_period),
-            next: now + Duration::from_millis(health.interval),
+            next: now,
             run: dirs.containers().join(id),
             health,
             id: id.to_owned(),
@@ -112,8 +122,15 @@ impl Checks {
             current: None,
             told: Told::default(),
         };
+        checks.next = now + checks.pause();
         checks.told.write(&checks.run);
         checks
+    }
+
+    /// Until the next check.
+    fn pause(&self) -> Duration {
+        let starting = self.told.status == "starting" && Instant::now() < self.grace;
+        Duration::from_millis(if starting { self.health.start_interval } else { self.health.interval })
     }
 
     /// When there is something to do.
@@ -215,7 +232,7 @@ impl Checks {
             }
         }
         self.told.write(&self.run);
-        self.next = Instant::now() + Duration::from_millis(self.health.interval);
+        self.next = Instant::now() + self.pause();
         let unhealthy = self.told.status == "unhealthy";
         let then = if unhealthy { self.health.on_failure } else { OnUnhealthy::None };
         (self.told.status != before).then(|| News { status: self.told.status.clone(), then })
@@ -233,6 +250,7 @@ mod tests {
             timeout: 10,
             retries: 2,
             start_period,
+            start_interval: 5,
             on_failure: OnUnhealthy::Kill,
         };
         let dirs = Dirs { data: dir.join("data"), run: dir.to_owned() };

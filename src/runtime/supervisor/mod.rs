@@ -20,7 +20,7 @@ use nix::unistd::Pid;
 pub use self::clients::{Clients, LARGEST, connected, listener};
 pub use self::handoff::{Descriptors, Handoff, Origin, inheritable};
 use self::health::{Checks, News};
-pub use self::health::{Told, health_of};
+pub use self::health::{Told, announce, health_of, is_checked};
 pub use self::log::FILE as LOG_FILE;
 use self::log::Log;
 use self::streams::Streams;
