@@ -159,9 +159,11 @@ impl Root {
         }
         let (own, deep) = (attribute_bits(bind.attributes), attribute_bits(bind.deep));
         let propagation = propagation_flag(bind.propagation);
-        let change = Change { set: deep, propagation, recursive: bind.recursive, ..Change::default() };
+        // Without the mounts below it one call does for both.
+        let set = if bind.recursive { deep } else { own | deep };
+        let change = Change { set, propagation, recursive: bind.recursive, ..Change::default() };
         mount_setattr(tree.as_fd(), change).context(&rootfs::VOLUME, doing)?;
-        if own & !deep != 0 {
+        if own & !set != 0 {
             let change = Change { set: own, ..Change::default() };
             mount_setattr(tree.as_fd(), change).context(&rootfs::VOLUME, doing)?;
         }
@@ -420,7 +422,6 @@ fn clone_host(path: &Path, recursive: bool) -> Result<OwnedFd, Errno> {
     open_tree_clone(AT_FDCWD, &c_path(path)?, recursive)
 }
 
-/// The host's own /dev/null, checked to be it: a mask that is a regular file could be written to (CVE-2025-31133).
 /// What a masked directory shows.
 fn empty_directory() -> Result<OwnedFd, Errno> {
     let attributes = Attributes { read_only: true, nosuid: true, nodev: true, noexec: true, ..Attributes::default() };
@@ -428,6 +429,7 @@ fn empty_directory() -> Result<OwnedFd, Errno> {
     fresh("tmpfs", "tmpfs", attributes, &options)
 }
 
+/// The host's own /dev/null, checked to be it: a mask that is a regular file could be written to (CVE-2025-31133).
 fn null_device() -> Result<OwnedFd, Errno> {
     let null = clone_host(Path::new("/dev/null"), false)?;
     let stat = fstat(&null)?;

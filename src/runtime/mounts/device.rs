@@ -43,7 +43,8 @@ impl Root {
                 // Without the umask; a FIFO or node of this very call, so no link can be followed.
                 fchmodat(&directory, name, bits, FchmodatFlags::FollowSymlink).context(&rootfs::DEVICE, doing)?;
                 let owner = (Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)));
-                fchownat(&directory, name, owner.0, owner.1, AtFlags::AT_SYMLINK_NOFOLLOW).context(&rootfs::DEVICE, doing)
+                fchownat(&directory, name, owner.0, owner.1, AtFlags::AT_SYMLINK_NOFOLLOW)
+                    .context(&rootfs::DEVICE, doing)
             }
             // A node of that name is there, as a rule the same one listed twice, or the image's own.
             Err(Errno::EPERM | Errno::EEXIST) if host.is_some() => {
@@ -55,12 +56,16 @@ impl Root {
                     attributes,
                     deep: Attributes::default(),
                     propagation: Propagation::Private,
-                    device: true, copy: false, owner: None };
+                    device: true,
+                    copy: false,
+                    owner: None,
+                };
                 host.map_or(Ok(()), |tree| self.bind(&bind, tree))
             }
             Err(Errno::EEXIST) => Ok(()),
             Err(errno @ Errno::EPERM) => Err(Error::new(&rootfs::DEVICE, doing()).because(errno).fix(format!(
-                "In a user namespace no node can be made, so the host's own {} is bound; the host has none with the number {major}:{minor}.",
+                "In a user namespace no node can be made, so the host's own {} is bound; the host has none with the \
+                 number {major}:{minor}.",
                 path.display()
             ))),
             Err(errno) => Err(errno).context(&rootfs::DEVICE, doing),
