@@ -2,15 +2,16 @@
 //!
 //! Owns docker's columns and document of a volume. The surprise: `prune` without `-a` takes those without a name only, as docker's does.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::Write;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
 use super::format::{self, Format, Screen};
+use super::prune::agreed;
 use super::run::env;
 use super::{Globals, Verb, in_namespace};
-use crate::error::{Context, Error, Result, catalog::command_line, catalog::volume as codes};
+use crate::error::{Error, Result, catalog::command_line, catalog::volume as codes};
 use crate::host::Host;
 use crate::volume::{Volume, Volumes};
 
@@ -193,7 +194,9 @@ fn prune_command() -> Command {
 
 fn prune(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let all = matches.get_flag("all");
-    if !matches.get_flag("force") && !agreed(all)? {
+    let what =
+        if all { "all volumes that no container uses" } else { "all volumes without a name that no container uses" };
+    if !matches.get_flag("force") && !agreed("rl volume prune", what)? {
         return Ok(0);
     }
     let (host, _) = in_namespace(globals, None)?;
@@ -206,19 +209,4 @@ fn prune(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         }
     }
     Ok(0)
-}
-
-fn agreed(all: bool) -> Result<bool> {
-    if !io::stdin().is_terminal() {
-        return Err(Error::new(&command_line::USAGE, "rl volume prune: there is nobody to ask")
-            .fix("Without asking: rl volume prune --force"));
-    }
-    let what =
-        if all { "all volumes that no container uses" } else { "all volumes without a name that no container uses" };
-    eprint!("This removes {what}. Go on? [y/N] ");
-    let doing = || "ask".to_owned();
-    io::stderr().flush().context(&command_line::INPUT_FILE, doing)?;
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line).context(&command_line::INPUT_FILE, doing)?;
-    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }

@@ -12,6 +12,7 @@ use nix::unistd::{Gid, Uid};
 use super::user::Account;
 use crate::error::{Context, Error, Result, catalog::process as codes};
 use crate::plan::CapabilitySets;
+use crate::spec::limits::{RESOURCES, resource};
 use crate::spec::{Ulimit, capabilities};
 use crate::sys::capability;
 
@@ -80,29 +81,6 @@ pub(super) fn limits() -> Vec<Ulimit> {
     };
     RESOURCES.iter().filter_map(of).collect()
 }
-
-fn resource(name: &str) -> Option<Resource> {
-    RESOURCES.iter().find(|(known, _)| *known == name).map(|(_, resource)| *resource)
-}
-
-const RESOURCES: [(&str, Resource); 16] = [
-    ("as", Resource::RLIMIT_AS),
-    ("core", Resource::RLIMIT_CORE),
-    ("cpu", Resource::RLIMIT_CPU),
-    ("data", Resource::RLIMIT_DATA),
-    ("fsize", Resource::RLIMIT_FSIZE),
-    ("locks", Resource::RLIMIT_LOCKS),
-    ("memlock", Resource::RLIMIT_MEMLOCK),
-    ("msgqueue", Resource::RLIMIT_MSGQUEUE),
-    ("nice", Resource::RLIMIT_NICE),
-    ("nofile", Resource::RLIMIT_NOFILE),
-    ("nproc", Resource::RLIMIT_NPROC),
-    ("rss", Resource::RLIMIT_RSS),
-    ("rtprio", Resource::RLIMIT_RTPRIO),
-    ("rttime", Resource::RLIMIT_RTTIME),
-    ("sigpending", Resource::RLIMIT_SIGPENDING),
-    ("stack", Resource::RLIMIT_STACK),
-];
 
 /// For messages.
 pub(super) fn becoming(account: &Account) -> String {

@@ -11,6 +11,7 @@ pub mod files;
 pub mod health;
 pub mod ids;
 pub mod lifecycle;
+pub mod limits;
 mod mounts;
 pub mod network;
 pub mod ports;
@@ -24,6 +25,8 @@ use subid::IdMap;
 
 use crate::error::{Context, Result, catalog::state};
 use crate::host::emulation::Emulator;
+
+pub use limits::Ulimit;
 
 /// `rl run`, resolved: no environment variable, no file and no default is looked at after this.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -248,17 +251,6 @@ pub struct DeviceBind {
     pub target: PathBuf,
     /// Without `w`: bound read-only.
     pub read_only: bool,
-}
-
-/// A resource limit by its getrlimit(2) name without RLIMIT_, in lower case (`nofile`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ulimit {
-    /// `nofile`, `core`, ...
-    pub name: String,
-    /// u64::MAX: unlimited.
-    pub soft: u64,
-    /// u64::MAX: unlimited.
-    pub hard: u64,
 }
 
 /// The seccomp filter.

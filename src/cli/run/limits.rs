@@ -8,26 +8,8 @@ use nix::sys::signal::Signal;
 
 use super::wrong;
 use crate::error::{Context, Error, Result, catalog::command_line};
+use crate::spec::limits::{RESOURCES, resource};
 use crate::spec::{Share, Ulimit};
-
-const LIMITS: [(&str, Resource); 16] = [
-    ("as", Resource::RLIMIT_AS),
-    ("core", Resource::RLIMIT_CORE),
-    ("cpu", Resource::RLIMIT_CPU),
-    ("data", Resource::RLIMIT_DATA),
-    ("fsize", Resource::RLIMIT_FSIZE),
-    ("locks", Resource::RLIMIT_LOCKS),
-    ("memlock", Resource::RLIMIT_MEMLOCK),
-    ("msgqueue", Resource::RLIMIT_MSGQUEUE),
-    ("nice", Resource::RLIMIT_NICE),
-    ("nofile", Resource::RLIMIT_NOFILE),
-    ("nproc", Resource::RLIMIT_NPROC),
-    ("rss", Resource::RLIMIT_RSS),
-    ("rtprio", Resource::RLIMIT_RTPRIO),
-    ("rttime", Resource::RLIMIT_RTTIME),
-    ("sigpending", Resource::RLIMIT_SIGPENDING),
-    ("stack", Resource::RLIMIT_STACK),
-];
 
 /// All limits; the last of several on one resource counts.
 pub(super) fn ulimits(words: &[String]) -> Result<Vec<Ulimit>> {
@@ -53,10 +35,10 @@ fn ulimit(word: &str, highest: impl Fn(Resource) -> Result<u64>) -> Result<Ulimi
     let bad = || wrong("ulimit", word, "NAME=SOFT[:HARD], for example nofile=1024:2048, or host");
     let (name, values) = word.split_once('=').ok_or_else(bad)?;
     let name = name.to_lowercase();
-    let Some((_, resource)) = LIMITS.iter().find(|(known, _)| *known == name) else {
-        return Err(wrong("ulimit", word, &format!("one of {}", LIMITS.map(|(name, _)| name).join(", "))));
+    let Some(resource) = resource(&name) else {
+        return Err(wrong("ulimit", word, &format!("one of {}", RESOURCES.map(|(name, _)| name).join(", "))));
     };
-    let most = highest(*resource)?;
+    let most = highest(resource)?;
     let number = |text: &str| match text {
         "-1" | "unlimited" => Ok(most),
         text if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().map_err(|_| bad()),
