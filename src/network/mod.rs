@@ -5,6 +5,7 @@
 //! has nothing left to do. The surprise: `rl` stands in the base user namespace meanwhile, as its root, and in the host's network;
 //! so what it starts has rights over the container's namespaces, and none on the host.
 
+mod egress;
 pub mod forward;
 mod pasta;
 pub mod ports;
@@ -29,6 +30,7 @@ use crate::spec::network::{Network, Wiring};
 pub struct Prepared {
     driver: Driver,
     bound: Vec<Bound>,
+    guarded: Option<egress::Guarded>,
 }
 
 #[derive(Debug)]
@@ -43,6 +45,7 @@ pub struct Starting {
     carrier: StartingCarrier,
     record: Record,
     bound: Vec<Bound>,
+    guard: Option<Forwarder>,
     namespace: File,
     first: Pid,
     dir: PathBuf,
@@ -59,6 +62,7 @@ enum StartingCarrier {
 pub struct Running {
     carrier: Carrier,
     _forwarder: Option<Forwarder>,
+    _guard: Option<Forwarder>,
 }
 
 #[derive(Debug)]
@@ -72,17 +76,24 @@ enum Carrier {
 /// make.
 ///
 /// # Errors
-/// `RL0701` to `RL0703` for the program, `RL0705` for a port.
+/// `RL0701` to `RL0703` for the program, `RL0705` for a port, `RL0708` and `RL0709` for `--egress`.
 pub fn prepare(wiring: &Wiring, run: &Path) -> Result<Option<Prepared>> {
     let driver = match &wiring.network {
         Network::Slirp4netns(options) => Driver::Slirp(Box::new(slirp::Slirp::prepare(options, run)?)),
         Network::Pasta(words) => Driver::Pasta(pasta::Pasta::prepare(words, run)?),
         Network::None | Network::Host | Network::Container(_) => return Ok(None),
     };
-    Ok(Some(Prepared { driver, bound: bind_all(&wiring.ports)? }))
+    let bound = bind_all(&wiring.ports)?;
+    let guard = wiring.guard.as_ref().map(|guard| egress::make(guard, egress::prepare()?));
+    Ok(Some(Prepared { driver, bound, guarded: guard.transpose()? }))
 }
 
 impl Prepared {
+    /// The namespace that was made already, with its rules; the container is put into it.
+    pub fn guarded(&self) -> Option<&File> {
+        self.guarded.as_ref().map(|guarded| &guarded.namespace)
+    }
+
     /// Starts what carries the packets. `first` is the container's first process, `dir` the container's run directory, and
     /// `namespace` its network: opened before Go, because after that the process shows nothing of itself.
     ///
@@ -107,7 +118,8 @@ impl Prepared {
                 )
             }
         };
-        Ok(Starting { carrier, record, bound, namespace: kept, first, dir: dir.to_owned() })
+        let guard = self.guarded.and_then(|guarded| guarded.process);
+        Ok(Starting { carrier, record, bound, guard, namespace: kept, first, dir: dir.to_owned() })
     }
 }
 
@@ -127,7 +139,7 @@ impl Starting {
         let served =
             (!left.is_empty()).then(|| forward::start(left, &self.namespace, self.first, &record::control(&self.dir)));
         self.record.write(&self.dir)?;
-        Ok(Running { carrier, _forwarder: served.transpose()? })
+        Ok(Running { carrier, _forwarder: served.transpose()?, _guard: self.guard })
     }
 }
 

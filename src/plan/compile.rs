@@ -35,7 +35,11 @@ pub fn compile(
     unsupported::check(spec)?;
     let process = spec.process().as_ref().ok_or_else(|| bad("process", "is missing"))?;
     let linux = spec.linux().as_ref().ok_or_else(|| bad("linux", "is missing"))?;
-    let namespaces = namespaces(linux)?;
+    let mut namespaces = namespaces(linux)?;
+    let wiring = wiring(linux, extras);
+    if wiring.guard.is_some() {
+        namespaces.network = Namespace::Guarded;
+    }
     let bundle = extras.bundle.as_ref().map(|bundled| bundle(spec, bundled)).transpose()?;
     let on = run_root.join("mnt");
     let mut steps = mount_steps(spec, linux, &namespaces, extras, root_step(root, &on))?;
@@ -58,7 +62,7 @@ pub fn compile(
         ids: id_plan(ids),
         cgroup: super::cgroup::compile(linux, &extras.cgroups, identity)?,
         host: HostPlan { files, directories: directories(root) },
-        network: extras.wiring.clone(),
+        network: wiring,
         steps,
         process: command(process, extras, terminal)?,
         listener: listener(linux, extras)?,
@@ -333,10 +337,28 @@ fn machine(spec: &Spec, linux: &Linux, namespaces: &Namespaces, steps: &mut Vec<
     if namespaces.network.is_new() {
         steps.push(Step::Loopback);
     }
-    let mut sysctls: Vec<_> = linux.sysctl().iter().flatten().collect();
-    sysctls.sort();
-    steps.extend(sysctls.into_iter().map(|(key, value)| Step::Sysctl { key: key.clone(), value: value.clone() }));
+    let guarded = namespaces.network == Namespace::Guarded;
+    let own = sysctls(linux).into_iter().filter(|(key, _)| !guarded || !key.starts_with("net."));
+    steps.extend(own.map(|(key, value)| Step::Sysctl { key, value }));
     Ok(())
+}
+
+fn sysctls(linux: &Linux) -> Vec<(String, String)> {
+    let mut sysctls: Vec<_> =
+        linux.sysctl().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
+    sysctls.sort();
+    sysctls
+}
+
+/// The namespace of a guarded network is set up from outside.
+fn wiring(linux: &Linux, extras: &Extras) -> Wiring {
+    let mut wiring = extras.wiring.clone();
+    if let Some(guard) = &mut wiring.guard {
+        // Ports below 1024 are a right over the namespace, too, which the container's root would miss.
+        guard.sysctls = vec![("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned())];
+        guard.sysctls.extend(sysctls(linux).into_iter().filter(|(key, _)| key.starts_with("net.")));
+    }
+    wiring
 }
 
 /// Everything about the process itself, for a container's first one and for those that join it.

@@ -71,6 +71,8 @@ pub enum Namespace {
     New,
     /// The one at this path: /proc/PID/ns/NAME or a file that it is bound on.
     Join(PathBuf),
+    /// A new one of the base user namespace: the container is in it, and its root has no rights over it.
+    Guarded,
 }
 
 impl Namespace {

@@ -168,11 +168,13 @@ fn network(plan: &Plan) -> (String, &'static str) {
         }
         _ => return (String::new(), ""),
     };
-    let ports = if plan.network.ports.is_empty() {
-        ""
-    } else {
-        "# rl publishes ports of the host, too; that is left out here.\n"
-    };
+    let mut ports = String::new();
+    if !plan.network.ports.is_empty() {
+        ports.push_str("# rl publishes ports of the host, too; that is left out here.\n");
+    }
+    if plan.network.guard.is_some() {
+        ports.push_str("# rl keeps the network namespace out of the container's hands, and filters there what goes out: left out, too.\n");
+    }
     let text = format!(
         "# --- The network: a program of yours outside, in the host's network, carries the packets of an interface inside. ---
 {ports}mkfifo \"$T/net\" \"$T/net-there\"
@@ -200,7 +202,8 @@ fn words(plan: &Plan) -> [(&Namespace, &'static str); 6] {
 /// unshare(1) for every new namespace but the user's; without --fork, so that the first child becomes pid 1.
 fn unshare_words(plan: &Plan) -> String {
     let mut line = String::from("unshare");
-    for (_, word) in words(plan).iter().filter(|(namespace, _)| namespace.is_new()) {
+    for (_, word) in words(plan).iter().filter(|(namespace, _)| namespace.is_new() || **namespace == Namespace::Guarded)
+    {
         line.push(' ');
         line.push_str(word);
     }

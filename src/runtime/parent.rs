@@ -3,7 +3,8 @@
 //! Owns the order on the host side: [`start`] up to exec's success, [`run`] for whoever stays in the foreground. The surprise: the
 //! child is cloned early and waits, so that its namespaces are made while nothing else can be done; after Go it asks for nothing.
 
-use std::os::fd::OwnedFd;
+use std::borrow::Cow;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
@@ -24,7 +25,7 @@ use crate::cgroup::{self, Held, Owner, Prepared};
 use crate::error::{Context, Error, Result, catalog::ids, catalog::process as codes, catalog::state};
 use crate::host::Dirs;
 use crate::network;
-use crate::plan::{HostPlan, IdPlan, Namespaces, Plan};
+use crate::plan::{HostPlan, IdPlan, Namespace, Namespaces, Plan};
 use crate::state::Record;
 use crate::sys::child::Exit;
 use crate::sys::clone::{Child, Side, clone};
@@ -154,7 +155,8 @@ fn bring_up<T>(
         nix::sys::prctl::set_child_subreaper(true).context(&codes::SETUP, || "become a subreaper".into())?;
     }
     let directory = group.as_ref().and_then(Prepared::directory);
-    let child = match join::clone(&plan.namespaces, flags(plan), directory)? {
+    let joined = namespaces(plan, network.as_ref())?;
+    let child = match join::clone(&joined, flags(plan), directory)? {
         Side::Parent(child) => child,
         Side::Child => {
             drop(channel);
@@ -197,6 +199,17 @@ fn bring_up<T>(
             Err(error)
         }
     }
+}
+
+/// With the guarded one by its path; nobody who was to be guarded runs without.
+fn namespaces<'a>(plan: &'a Plan, network: Option<&(network::Prepared, &Path)>) -> Result<Cow<'a, Namespaces>> {
+    if plan.namespaces.network != Namespace::Guarded {
+        return Ok(Cow::Borrowed(&plan.namespaces));
+    }
+    let made = network.and_then(|(network, _)| network.guarded());
+    let made = made.ok_or_else(|| Error::new(&state::INTERNAL, "find the network that was made for the container"))?;
+    let path = Path::new("/proc/self/fd").join(made.as_raw_fd().to_string());
+    Ok(Cow::Owned(Namespaces { network: Namespace::Join(path), ..plan.namespaces.clone() }))
 }
 
 /// Makes the network while the container's first process sets its root up, and tells it when it may go on.

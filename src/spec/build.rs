@@ -13,7 +13,7 @@ use oci_spec::runtime::{
 };
 use subid::IdMap;
 
-use super::network::{Network, Publish, Wiring};
+use super::network::{self, Guard, Network, Publish, Wiring};
 use super::resources::Cgroups;
 use super::{
     Extras, Facts, Identity, Ids, ImageConfig, RunSpec, SeccompChoice, Source, UserNs, capabilities, files, made,
@@ -56,7 +56,7 @@ pub fn build(
     identity: &Identity,
     facts: &Facts,
 ) -> Result<(Spec, Extras)> {
-    let wiring = wiring(run, image);
+    let wiring = wiring(run, image, facts);
     let extras = Extras {
         volumes: mounts::extras(run),
         user: user(run, image, ids),
@@ -252,7 +252,7 @@ fn sysctls(run: &RunSpec, ids: &Ids) -> HashMap<String, String> {
 }
 
 /// The ports of `-p`, and with `-P` those of the image that are not among them.
-fn wiring(run: &RunSpec, image: &ImageConfig) -> Wiring {
+fn wiring(run: &RunSpec, image: &ImageConfig, facts: &Facts) -> Wiring {
     let mut ports = run.publish.clone();
     if run.publish_all {
         for port in image.exposed_ports.iter().filter_map(|word| ports::exposed(word)) {
@@ -262,7 +262,12 @@ fn wiring(run: &RunSpec, image: &ImageConfig) -> Wiring {
             }
         }
     }
-    Wiring { network: run.network.clone(), ports }
+    let guard = run.egress.as_ref().filter(|_| run.is_guarded()).map(|egress| Guard {
+        egress: egress.clone(),
+        resolvers: network::resolvers(run, facts).iter().filter_map(|word| word.parse().ok()).collect(),
+        sysctls: Vec::new(),
+    });
+    Wiring { network: run.network.clone(), ports, guard }
 }
 
 fn hidden(run: &RunSpec) -> (Vec<String>, Vec<String>) {
@@ -274,6 +279,10 @@ fn hidden(run: &RunSpec) -> (Vec<String>, Vec<String>) {
             .collect()
     };
     let mut masked = kept(&MASKED);
+    if run.is_guarded() && !bare {
+        // Of the host's /sys, which stands in for a fresh one.
+        masked.extend(kept(&["/sys/class/net", "/sys/devices/virtual/net"]));
+    }
     masked.extend(run.mask.iter().cloned());
     (masked, kept(&READ_ONLY))
 }

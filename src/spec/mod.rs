@@ -7,6 +7,7 @@
 pub mod build;
 pub mod capabilities;
 pub mod document;
+pub mod egress;
 pub mod files;
 pub mod health;
 pub mod ids;
@@ -108,6 +109,9 @@ pub struct RunSpec {
     pub publish: Vec<network::Publish>,
     /// `-P`: the ports that the image exposes, too.
     pub publish_all: bool,
+    /// `--egress`.
+    #[serde(default)]
+    pub egress: Option<egress::Egress>,
     /// `--add-host NAME:IP`; the address may be `host-gateway`.
     pub add_hosts: Vec<(String, String)>,
     /// `--dns`.
@@ -130,6 +134,13 @@ pub struct RunSpec {
     pub oom_score_adj: Option<i32>,
     /// `--systemd`: what pid 1 needs that is a systemd.
     pub systemd: bool,
+}
+
+impl RunSpec {
+    /// Whether the network namespace is kept out of the container's hands.
+    pub fn is_guarded(&self) -> bool {
+        self.egress.is_some() && self.network != network::Network::None
+    }
 }
 
 /// Where the root file system comes from.

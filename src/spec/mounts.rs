@@ -81,7 +81,7 @@ fn proc(run: &RunSpec) -> Result<Mount> {
 
 fn sys(run: &RunSpec) -> Result<Mount> {
     // A fresh sysfs shows the network namespace's devices and is refused to who does not own that namespace.
-    if run.share.network {
+    if run.share.network || run.is_guarded() {
         return bind(Path::new("/sys"), Path::new("/sys"), "rbind,rro,rnosuid,rnoexec,rnodev");
     }
     let access = if run.privileged { "rw" } else { "ro" };

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde::{Deserialize, Serialize};
 use slirp4netns_ctl::{Options, Outbound, Protocol};
 
+use super::egress::{Egress, RESOLVER};
 use super::{Facts, RunSpec};
 use crate::error::{Error, Result, catalog::command_line};
 
@@ -76,6 +77,20 @@ pub struct Wiring {
     pub network: Network,
     /// `-p` and `-P`.
     pub ports: Vec<Publish>,
+    /// `--egress`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
+}
+
+/// A network namespace that the container is in and has no rights over, so that what is set up there stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Guard {
+    /// What may go out.
+    pub egress: Egress,
+    /// Who is asked for the names that may be asked for.
+    pub resolvers: Vec<IpAddr>,
+    /// Kernel parameters of the namespace, which the container could not set.
+    pub sysctls: Vec<(String, String)>,
 }
 
 impl Wiring {
@@ -222,18 +237,29 @@ pub fn resolv_conf(run: &RunSpec, facts: &Facts) -> String {
     if run.network == Network::None && !asked {
         return text;
     }
+    // What the list would make of a name is not allowed by that name.
+    let search = search.filter(|_| run.egress.is_none() || !run.dns_search.is_empty());
     for (name, value) in [("search", search), ("options", options)] {
         if let Some(value) = value {
             text.push_str(&format!("{name} {value}\n"));
         }
     }
-    let servers = match (run.dns.is_empty(), run.network.forwarder()) {
-        (false, _) => run.dns.clone(),
-        (true, Some(forwarder)) => vec![forwarder.to_string()],
-        (true, None) => nameservers(&facts.resolv_conf),
+    let servers = match &run.egress {
+        Some(egress) if !egress.names.is_empty() => vec![Ipv4Addr::from(RESOLVER).to_string()],
+        Some(_) if run.dns.is_empty() => Vec::new(),
+        _ => resolvers(run, facts),
     };
     servers.iter().for_each(|server| text.push_str(&format!("nameserver {server}\n")));
     text
+}
+
+/// Who is asked for names: whom the user has named, the driver's forwarder, or whom the host asks.
+pub fn resolvers(run: &RunSpec, facts: &Facts) -> Vec<String> {
+    match (run.dns.is_empty(), run.network.forwarder()) {
+        (false, _) => run.dns.clone(),
+        (true, Some(forwarder)) => vec![forwarder.to_string()],
+        (true, None) => nameservers(&facts.resolv_conf),
+    }
 }
 
 /// Whom the host asks.

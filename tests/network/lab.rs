@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 
-use crate::support::missing;
+use crate::support::{Rl, missing};
 
 /// The machine's own address on the wire.
 pub const MACHINE: &str = "198.51.100.1";
@@ -133,6 +133,14 @@ fn reply(query: &[u8], answer: [u8; 4]) -> Option<Vec<u8>> {
         reply.extend(answer);
     }
     Some(reply)
+}
+
+/// A resolv.conf of the test's own over the machine's, in this mount namespace.
+pub fn resolver(rl: &Rl, text: &str) -> std::path::PathBuf {
+    let file = rl.dir("etc").join("resolv.conf");
+    std::fs::write(&file, text).expect("write");
+    run(&format!("mount --bind {} $(readlink -f /etc/resolv.conf)", file.display()));
+    file
 }
 
 pub fn run(line: &str) {

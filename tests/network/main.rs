@@ -8,6 +8,7 @@ mod support;
 
 mod attacks;
 mod basics;
+mod egress;
 mod lab;
 mod names;
 mod ports;

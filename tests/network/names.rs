@@ -13,16 +13,8 @@ mod as_user {
 }
 
 mod body {
-    use crate::lab::{Lab, SECOND, run};
+    use crate::lab::{Lab, SECOND, resolver, run};
     use crate::support::Rl;
-
-    /// A resolv.conf of the test's own over the machine's, in this mount namespace.
-    fn resolver(rl: &Rl, text: &str) -> std::path::PathBuf {
-        let file = rl.dir("etc").join("resolv.conf");
-        std::fs::write(&file, text).expect("write");
-        run(&format!("mount --bind {} $(readlink -f /etc/resolv.conf)", file.display()));
-        file
-    }
 
     const LOOK: &str = "nslookup anything.example 2>/dev/null | grep -o '203.0.113.[0-9]*' | head -n 1";
 

@@ -10,6 +10,7 @@ use clap::ArgMatches;
 use super::resolve::{all, flag, of_a_name};
 use super::wrong;
 use crate::error::{Error, Result, catalog::command_line};
+use crate::spec::egress::Egress;
 use crate::spec::files::HOST_GATEWAY;
 use crate::spec::network::{self, Network, Publish};
 use crate::spec::ports;
@@ -56,6 +57,18 @@ fn unique(all: Vec<Publish>) -> Result<Vec<Publish>> {
         }
     }
     Ok(all)
+}
+
+/// What may go out. A network that is somebody else's is not the container's to filter.
+pub(super) fn egress(words: &[String], network: &Network) -> Result<Option<Egress>> {
+    let egress = Egress::parse(words)?;
+    let conflict = |why: &str| Err(Error::new(&command_line::CONFLICT, format!("--egress: {why}")));
+    match (&egress, network) {
+        (Some(_), Network::Host) => conflict("with --network=host the container has the host's own network"),
+        (Some(_), Network::Container(_)) => conflict("the container whose network is shared has its own rules"),
+        (Some(all), Network::None) if *all != Egress::default() => conflict("without a network nothing goes out"),
+        _ => Ok(egress),
+    }
 }
 
 pub(super) fn add_host(word: &str, network: &Network) -> Result<(String, String)> {
@@ -121,6 +134,16 @@ mod tests {
         assert!(resolved(&["-p", "127.0.0.1:8080:80", "-p", "8080:81", "image"]).is_err());
         assert!(resolved(&["-p", "127.0.0.1:8080:80", "-p", "127.0.0.2:8080:81", "image"]).is_ok());
         assert!(resolved(&["-p", "8080:80", "-p", "8080:80/udp", "-p", "80", "-p", "80", "image"]).is_ok());
+    }
+
+    #[test]
+    fn only_a_network_of_the_containers_own_can_be_filtered() {
+        assert!(resolved(&["--egress=deny", "image"]).expect("a run").egress.is_some());
+        assert!(resolved(&["--egress=deny", "--network=none", "image"]).is_ok());
+        for network in ["host", "container:x"] {
+            assert!(resolved(&["--egress=deny", "--network", network, "image"]).is_err(), "{network}");
+        }
+        assert!(resolved(&["--egress=allow=a.example", "--network=none", "image"]).is_err());
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
         shm_size: shm_size(matches, share)?,
         publish: network::publish(matches, &network)?,
         publish_all: flag(matches, "publish-all"),
+        egress: network::egress(&all(matches, "egress"), &network)?,
         add_hosts: all(matches, "add-host")
             .iter()
             .map(|word| network::add_host(word, &network))

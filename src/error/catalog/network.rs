@@ -31,4 +31,12 @@ entries! {
     NO_SUCH_PORT = 707, exit 125, "no such published port",
         why "The container does not publish this port, or its network can't publish any.",
         fix "rl port CONTAINER lists what it publishes.";
+    /// nft is missing.
+    NO_NFT = 708, exit 125, "nft is missing",
+        why "What goes out of a container is filtered by nftables, whose rules the program nft loads, and it is in none of the directories of PATH, nor in /usr/sbin or /sbin.",
+        fix "Ask the administrator to install the package nftables. Without a network, nothing goes out either: --network=none.";
+    /// The filter could not be made.
+    EGRESS = 709, exit 125, "cannot filter what goes out",
+        why "The kernel or nft refused the rules of --egress. Nothing was started, because a container without them would reach everything.",
+        fix "The message says which it was. The kernel needs nf_tables with connection tracking (CONFIG_NF_TABLES_INET, CONFIG_NFT_CT, CONFIG_NFT_REJECT_INET). Without a network nothing goes out either: --network=none.";
 }

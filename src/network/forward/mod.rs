@@ -44,6 +44,13 @@ pub(super) struct Forwarder {
     pidfd: OwnedFd,
 }
 
+impl Forwarder {
+    /// Of another process that serves a container's network.
+    pub(super) fn of(pidfd: OwnedFd) -> Self {
+        Self { pidfd }
+    }
+}
+
 impl Drop for Forwarder {
     fn drop(&mut self) {
         let _ = signal_pidfd(self.pidfd.as_fd(), libc::SIGKILL);
