@@ -5,23 +5,19 @@
 //! is `create` without waiting.
 
 use std::fs::DirBuilder;
-use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::unistd::Pid;
 
 use super::bundle::{self, Bundle};
+use super::caller::{Handing, Terminal};
 use super::state::{Container, Saved, Status};
 use super::{Runtime, delete, maps};
-use crate::error::{
-    Context, Error, Result, catalog::command_line, catalog::oci, catalog::process as codes, catalog::state,
-};
+use crate::error::{Context, Error, Result, catalog::command_line, catalog::oci, catalog::state};
 use crate::host::{Host, Kind};
 use crate::plan::{self, Plan, RootSource};
 use crate::runtime::base;
-use crate::runtime::console::Console;
-use crate::runtime::handover::Receiver;
 use crate::runtime::parent::{self, Started};
 use crate::runtime::{gate, hooks, seccomp, supervise};
 use crate::spec::ids::Base;
@@ -37,28 +33,14 @@ pub struct Flags {
     pub bundle: PathBuf,
     /// `--config`
     pub config: Option<PathBuf>,
-    /// `--pid-file`
-    pub pid_file: Option<PathBuf>,
-    /// `--console-socket`
-    pub console_socket: Option<PathBuf>,
-    /// `--pidfd-socket`
-    pub pidfd_socket: Option<PathBuf>,
-    /// `--preserve-fds`
-    pub preserve_fds: u32,
+    /// What the caller gets.
+    pub handing: Handing,
     /// `--no-pivot`
     pub no_pivot: bool,
     /// `--no-new-keyring`
     pub no_new_keyring: bool,
     /// `--keep`
     pub keep: bool,
-}
-
-/// What becomes of the container's terminal.
-enum Terminal {
-    /// Somebody else has its master.
-    Sent,
-    /// It is relayed to the caller's.
-    Relayed(Box<Console>),
 }
 
 /// `create`.
@@ -106,11 +88,7 @@ pub fn run(runtime: &Runtime, flags: &Flags, detach: bool) -> Result<u8> {
     if detach {
         return Ok(0);
     }
-    let console = match terminal {
-        Some(Terminal::Relayed(console)) => Some(*console),
-        _ => None,
-    };
-    let exit = supervise::supervise(child, &signals, console, network);
+    let exit = supervise::supervise(child, &signals, terminal.and_then(Terminal::console), network);
     if !plan.namespaces.pid.is_new() {
         supervise::end_descendants();
     }
@@ -171,12 +149,7 @@ impl<'a> Place<'a> {
             let what = "linux.resources is not supported: rl oci makes no control groups yet";
             return Err(Error::new(&command_line::SPECIFICATION, what));
         }
-        if plan.process.terminal && detached && self.flags.console_socket.is_none() {
-            return Err(Error::new(
-                &codes::TERMINAL,
-                "process.terminal needs --console-socket where nobody stays to relay it",
-            ));
-        }
+        self.flags.handing.check(&plan, detached)?;
         let bounding = plan.bounding().unwrap_or_default();
         let filter = seccomp::program(&extras.seccomp, bounding, &self.runtime.filters())?;
         let started = parent::begin(
@@ -184,27 +157,13 @@ impl<'a> Place<'a> {
             filter.as_ref(),
             None,
             |pid| self.record(pid, &plan),
-            |master| {
-                let Some(socket) = &self.flags.console_socket else {
-                    return Console::start(master, true).map(|console| Terminal::Relayed(Box::new(console)));
-                };
-                Receiver::connect(socket, "--console-socket")?.send(b"/dev/ptmx", master.as_fd())?;
-                Ok(Terminal::Sent)
-            },
+            |master| self.flags.handing.terminal(master),
         )?;
-        let told = self.tell(&started);
-        if let Err(error) = told {
+        if let Err(error) = self.flags.handing.tell(&started.child) {
             started.child.kill();
             return Err(error);
         }
         Ok((plan, started))
-    }
-
-    fn tell(&self, started: &Started<Terminal>) -> Result<()> {
-        if let Some(socket) = &self.flags.pidfd_socket {
-            Receiver::connect(socket, "--pidfd-socket")?.send(b"pidfd", started.child.pidfd.as_fd())?;
-        }
-        self.flags.pid_file.as_ref().map_or(Ok(()), |path| write_pid_file(path, started.child.pid))
     }
 
     fn extras(&self, awaits: bool, detached: bool) -> Extras {
@@ -227,7 +186,7 @@ impl<'a> Place<'a> {
                 rootfs: self.bundle.rootfs.clone(),
                 awaits: awaits.then(|| self.dir.clone()),
                 detached,
-                preserve_fds: self.flags.preserve_fds + listen_fds(),
+                preserve_fds: self.flags.handing.preserve_fds + listen_fds(),
                 no_pivot: self.flags.no_pivot,
                 keyring: !self.flags.no_new_keyring,
             }),
@@ -274,14 +233,4 @@ pub(super) fn enter(runtime: &Runtime, makes: bool) -> Result<Base> {
     let host = Host::probe(Some(&runtime.root.join(".data")), None)?;
     let entered = base::enter(&host, &UserNs::Default)?;
     Ok(entered.base)
-}
-
-/// Digits and no newline, all at once: whoever sees the file may read it.
-pub(super) fn write_pid_file(path: &Path, pid: Pid) -> Result<()> {
-    let doing = || format!("write the pid file {}", path.display());
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    let staged = path.with_file_name(name);
-    std::fs::write(&staged, pid.to_string()).context(&state::STATE, doing)?;
-    std::fs::rename(&staged, path).context(&state::STATE, doing)
 }

@@ -4,23 +4,21 @@
 //! surprise: the process has the document's user, capabilities and filter, unless `--process` or flags give others; what is not
 //! said there is none, not the container's.
 
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use oci_spec::runtime::Process;
 
 use super::bundle;
-use super::create::write_pid_file;
+use super::caller::{Handing, Terminal};
 use super::state::{Container, Status};
 use super::{Runtime, create};
-use crate::error::{Error, Result, catalog::oci, catalog::process as codes};
+use crate::error::{Context, Error, Result, catalog::oci, catalog::process as codes};
 use crate::plan::{self, Plan};
-use crate::runtime::console::Console;
-use crate::runtime::handover::Receiver;
 use crate::runtime::parent::{self, Started};
 use crate::runtime::{seccomp, supervise};
 use crate::spec::resources::Cgroups;
 use crate::spec::{Bundled, Extras, Identity, Ids, SeccompChoice};
+use crate::sys::schedule;
 
 /// The flags of `exec`.
 #[derive(Debug, Clone, Default)]
@@ -51,21 +49,10 @@ pub struct Flags {
     pub label: Option<String>,
     /// `--detach`
     pub detach: bool,
-    /// `--pid-file`
-    pub pid_file: Option<PathBuf>,
-    /// `--console-socket`
-    pub console_socket: Option<PathBuf>,
-    /// `--pidfd-socket`
-    pub pidfd_socket: Option<PathBuf>,
-    /// `--preserve-fds`
-    pub preserve_fds: u32,
+    /// What the caller gets.
+    pub handing: Handing,
     /// `--ignore-paused`
     pub ignore_paused: bool,
-}
-
-enum Terminal {
-    Sent,
-    Relayed(Box<Console>),
 }
 
 /// Starts the process; gives its status, 0 for one that goes on by itself.
@@ -84,37 +71,26 @@ pub fn exec(runtime: &Runtime, flags: &Flags) -> Result<u8> {
     }
     let process = process(&container, flags)?;
     let (plan, extras) = plan(runtime, &container, &process, flags)?;
-    if plan.process.terminal && flags.detach && flags.console_socket.is_none() {
-        return Err(Error::new(&codes::TERMINAL, "--tty needs --console-socket where nobody stays to relay it"));
-    }
+    flags.handing.check(&plan, flags.detach)?;
+    on_first_processors(&process)?;
     let filter = seccomp::program(&extras.seccomp, plan.bounding().unwrap_or_default(), &runtime.filters())?;
-    let Started { child, signals, terminal, network, group: _ } = parent::begin(
-        &plan,
-        filter.as_ref(),
-        None,
-        |_| Ok(()),
-        |master| {
-            let Some(socket) = &flags.console_socket else {
-                return Console::start(master, true).map(|console| Terminal::Relayed(Box::new(console)));
-            };
-            Receiver::connect(socket, "--console-socket")?.send(b"/dev/ptmx", master.as_fd())?;
-            Ok(Terminal::Sent)
-        },
-    )?;
-    if let Some(socket) = &flags.pidfd_socket {
-        Receiver::connect(socket, "--pidfd-socket")?.send(b"pidfd", child.pidfd.as_fd())?;
-    }
-    if let Some(path) = &flags.pid_file {
-        write_pid_file(path, child.pid)?;
-    }
+    let Started { child, signals, terminal, network, group: _ } =
+        parent::begin(&plan, filter.as_ref(), None, |_| Ok(()), |master| flags.handing.terminal(master))?;
+    flags.handing.tell(&child)?;
     if flags.detach {
         return Ok(0);
     }
-    let console = match terminal {
-        Some(Terminal::Relayed(console)) => Some(*console),
-        _ => None,
-    };
-    Ok(supervise::supervise(child, &signals, console, network)?.status())
+    Ok(supervise::supervise(child, &signals, terminal.and_then(Terminal::console), network)?.status())
+}
+
+/// process.execCPUAffinity.initial: where the new process is born, until it is in the container's cgroup.
+fn on_first_processors(process: &Process) -> Result<()> {
+    match plan::scheduling::affinity(process)?.initial {
+        Some(processors) => {
+            schedule::set_affinity(&processors).context(&codes::SETUP, || "set process.execCPUAffinity.initial".into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// The document's own process with the words of the command line, or the one of `--process`.
@@ -208,7 +184,7 @@ fn plan(runtime: &Runtime, container: &Container, process: &Process, flags: &Fla
             path: saved.bundle.path.clone(),
             rootfs: saved.bundle.rootfs.clone(),
             detached: flags.detach,
-            preserve_fds: flags.preserve_fds,
+            preserve_fds: flags.handing.preserve_fds,
             ..Bundled::default()
         }),
     };

@@ -6,6 +6,7 @@
 //! of it is asked of the kernel anew by each verb.
 
 pub mod bundle;
+pub mod caller;
 pub mod config;
 pub mod create;
 pub mod delete;

@@ -53,6 +53,7 @@ pub fn compile(
         // As late as can be: the network is made at the same time as all before it.
         steps.push(Step::Network);
     }
+    scheduling::affinity(process)?;
     process_steps(process, linux, extras, ids, &mut steps)?;
     last_steps(extras, bundle.as_ref(), &mut steps);
     Ok(Plan {
@@ -99,6 +100,10 @@ pub fn joining(
     let mut steps = vec![Step::EnterRoot];
     if terminal {
         steps.push(Step::Terminal);
+    }
+    if let Some(processors) = scheduling::affinity(process)?.last {
+        let processors = Some(processors);
+        steps.push(Step::Scheduling(scheduling::Scheduling { processors, ..scheduling::Scheduling::default() }));
     }
     process_steps(process, &linux, extras, ids, &mut steps)?;
     Ok(Plan {

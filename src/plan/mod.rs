@@ -81,6 +81,11 @@ impl Namespace {
         *self == Self::New
     }
 
+    /// Whether it is one that is there already.
+    pub fn is_joined(&self) -> bool {
+        matches!(self, Self::Join(_))
+    }
+
     /// Whether the container shares it with its caller.
     pub fn is_host(&self) -> bool {
         *self == Self::Host

@@ -24,6 +24,33 @@ pub struct Scheduling {
     /// linux.memoryPolicy
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryPolicy>,
+    /// process.execCPUAffinity.final, of a process that joins a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processors: Option<Vec<u32>>,
+}
+
+/// process.execCPUAffinity: numbers of processors.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Affinity {
+    /// Until the process is in the container's cgroup.
+    pub initial: Option<Vec<u32>>,
+    /// From then on.
+    pub last: Option<Vec<u32>>,
+}
+
+/// Where a process that joins a container runs. A container's first process has nothing of it (config.md, Linux Process), but a
+/// document that says nonsense there is refused.
+///
+/// # Errors
+/// What is no list of processors.
+pub fn affinity(process: &Process) -> Result<Affinity> {
+    let Some(from) = process.exec_cpu_affinity() else { return Ok(Affinity::default()) };
+    let list = |name: &str, text: &Option<String>| {
+        let Some(text) = text.as_deref().filter(|text| !text.is_empty()) else { return Ok(None) };
+        let field = format!("process.execCPUAffinity.{name}");
+        numbers(text).map(Some).ok_or_else(|| bad(&field, &format!("{text:?} is no list such as 0-3,7")))
+    };
+    Ok(Affinity { initial: list("initial", from.initial())?, last: list("final", from.cpu_affinity_final())? })
 }
 
 /// struct sched_attr.
@@ -63,6 +90,7 @@ pub(super) fn scheduling(process: &Process, linux: &Linux) -> Result<Option<Sche
         scheduler: process.scheduler().as_ref().map(scheduler).transpose()?,
         io_priority: process.io_priority().as_ref().map(io_priority).transpose()?,
         memory: linux.memory_policy().as_ref().map(memory).transpose()?,
+        processors: None,
     };
     Ok((scheduling != Scheduling::default()).then_some(scheduling))
 }

@@ -11,7 +11,7 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use super::mounts::Root;
 use crate::error::{Context, Error, Result, catalog::process as codes};
-use crate::plan::Scheduling;
+use crate::plan::{self, Scheduling};
 use crate::sys::schedule;
 
 /// process.oomScoreAdj. To be called while this process is dumpable: afterwards its files in /proc belong to the machine's root.
@@ -26,17 +26,9 @@ pub(super) fn oom_score(value: i32) -> Result<()> {
 
 pub(super) fn scheduling(wanted: &Scheduling) -> Result<()> {
     if let Some(scheduler) = &wanted.scheduler {
-        let attr = schedule::Attr {
-            policy: scheduler.policy,
-            flags: scheduler.flags,
-            nice: scheduler.nice,
-            priority: scheduler.priority,
-            runtime: scheduler.runtime,
-            deadline: scheduler.deadline,
-            period: scheduler.period,
-            ..schedule::Attr::default()
-        };
-        schedule::set_scheduler(attr).context(&codes::SETUP, || "set process.scheduler".into())?;
+        let plan::scheduling::Scheduler { policy, flags, nice, priority, runtime, deadline, period } = *scheduler;
+        let set = schedule::set_scheduler((policy, flags), nice, priority, [runtime, deadline, period]);
+        set.context(&codes::SETUP, || "set process.scheduler".into())?;
     }
     if let Some(priority) = wanted.io_priority {
         schedule::set_io_priority(priority).context(&codes::SETUP, || "set process.ioPriority".into())?;
@@ -44,6 +36,10 @@ pub(super) fn scheduling(wanted: &Scheduling) -> Result<()> {
     if let Some(policy) = &wanted.memory {
         let set = schedule::set_memory_policy(policy.mode, &policy.nodes);
         set.context(&codes::SETUP, || "set linux.memoryPolicy".into())?;
+    }
+    if let Some(processors) = &wanted.processors {
+        let set = schedule::set_affinity(processors);
+        set.context(&codes::SETUP, || "set process.execCPUAffinity.final".into())?;
     }
     Ok(())
 }

@@ -83,8 +83,15 @@ pub fn start<T>(
         drop(channel);
         // Where the kernel does not end the process with the container's first one, it ends with this rl.
         let bound = !target.record.template.own_pids;
-        let init =
-            Init { plan, channel: theirs, signals: &signals, filter: filter.as_ref(), listener: None, stdio: None };
+        let init = Init {
+            plan,
+            channel: theirs,
+            signals: &signals,
+            filter: filter.as_ref(),
+            listener: None,
+            launcher: None,
+            stdio: None,
+        };
         let prepare = || {
             if alone {
                 without_streams()?;

@@ -89,7 +89,11 @@ pub(super) fn findable(args: &[String], env: &[String]) -> Result<(), Errno> {
 
 fn executable(path: &str) -> Result<(), Errno> {
     let executable = nix::unistd::AccessFlags::X_OK;
-    nix::unistd::faccessat(nix::fcntl::AT_FDCWD, path, executable, nix::fcntl::AtFlags::AT_EACCESS)?;
+    match nix::unistd::faccessat(nix::fcntl::AT_FDCWD, path, executable, nix::fcntl::AtFlags::AT_EACCESS) {
+        // A filter from before Linux 5.8, which knows no faccessat2; access(2) itself never says so.
+        Err(Errno::EPERM) => nix::unistd::access(path, executable)?,
+        other => other?,
+    }
     let is_directory = nix::sys::stat::stat(path).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFDIR);
     if is_directory { Err(Errno::EACCES) } else { Ok(()) }
 }

@@ -4,6 +4,8 @@
 //! memory that clone has copied from the parent, so it needs no arguments; and it reports a failure in full, because after exec
 //! nobody can say what went wrong.
 
+mod account;
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -35,6 +37,9 @@ pub(super) struct Init<'a> {
     pub(super) filter: Option<&'a seccomp::Filter>,
     /// Who hears of what it notifies of.
     pub(super) listener: Option<&'a Listener>,
+    /// The sealed launcher, where the parent had to see to it: what joins a mount namespace has that one's /proc, which may lie
+    /// about whose rl's file is.
+    pub(super) launcher: Option<&'a Launcher>,
     /// What 0-2 are to be, where the command does not share the parent's.
     pub(super) stdio: Option<&'a Stdio>,
 }
@@ -44,6 +49,8 @@ pub(super) struct Init<'a> {
 struct State {
     root: Option<Root>,
     account: Option<Account>,
+    /// Looked up before the filter is loaded, which may forbid looking up.
+    known: Option<Account>,
     slave: Option<OwnedFd>,
     /// What of the host each step needs, by its index; taken by the step.
     sources: Vec<Option<OwnedFd>>,
@@ -126,7 +133,9 @@ pub(super) fn run_joined(init: &Init<'_>, join: impl FnOnce() -> Result<()>, bou
 }
 
 fn carry_out(init: &Init<'_>, state: &mut State) -> Result<()> {
-    state.launcher = execute::launcher(&init.plan.process)?;
+    if !init.plan.namespaces.mount.is_joined() {
+        state.launcher = execute::launcher(&init.plan.process)?;
+    }
     state.open_host(init)?;
     become_root(init.plan)?;
     // What the command does first may be to let somebody know that it is there, who then looks for it.
@@ -280,8 +289,10 @@ impl State {
                 nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(*mask));
                 Ok(())
             }
-            Step::User { user, groups, setgroups } => self.become_user(user, groups, *setgroups),
-            Step::Ids { uid, gid, groups, setgroups } => self.become_ids(*uid, *gid, groups, *setgroups),
+            Step::User { setgroups, .. } | Step::Ids { setgroups, .. } => {
+                let account = self.look_up(step, init)?;
+                self.become_account(account, *setgroups)
+            }
             Step::WorkingDirectory { path } => self.working_directory(path, init.plan.joins_root()),
             Step::Capabilities(sets) => {
                 rights::set_capabilities(sets, self.account.as_ref().is_none_or(|account| account.uid == 0))
@@ -289,7 +300,12 @@ impl State {
             Step::NoNewPrivileges => {
                 nix::sys::prctl::set_no_new_privs().context(&codes::SETUP, || "set no_new_privs".into())
             }
-            Step::Seccomp { .. } => self.load_filter(init),
+            Step::Seccomp { .. } => {
+                let later =
+                    init.plan.steps[index..].iter().find(|step| matches!(step, Step::User { .. } | Step::Ids { .. }));
+                self.known = later.map(|step| self.look_up(step, init)).transpose()?;
+                self.load_filter(init)
+            }
             Step::Keyring => attributes::keyring(),
             Step::Scheduling(scheduling) => attributes::scheduling(scheduling),
             Step::Personality { persona } => attributes::personality(*persona),
@@ -387,41 +403,6 @@ impl State {
             return Err(Error::new(&codes::SETUP, doing()).because("/proc is not a proc file system"));
         }
         nix::unistd::write(&file, value.as_bytes()).context(&codes::SETUP, doing).map(drop)
-    }
-
-    fn become_user(&mut self, words: &str, groups: &[String], setgroups: bool) -> Result<()> {
-        let account = user::account(self.root()?.fd(), words, groups)?;
-        if !setgroups && account.groups.iter().any(|gid| *gid != account.gid) && !groups.is_empty() {
-            return Err(rights::no_groups(&account));
-        }
-        self.become_account(account, setgroups)
-    }
-
-    /// process.user of somebody else's document: numbers, whatever the container's files say of them.
-    fn become_ids(&mut self, uid: u32, gid: u32, groups: &[u32], setgroups: bool) -> Result<()> {
-        let home = user::home(self.root()?.fd(), uid)?;
-        let account = Account { uid, gid, groups: groups.to_vec(), home };
-        if !setgroups && groups.iter().any(|group| *group != gid) {
-            return Err(rights::no_groups(&account));
-        }
-        self.become_account(account, setgroups)
-    }
-
-    fn become_account(&mut self, account: Account, setgroups: bool) -> Result<()> {
-        // Permitted capabilities survive until the Capabilities step has set all the sets.
-        nix::sys::prctl::set_keepcaps(true).context(&codes::SETUP, || rights::becoming(&account))?;
-        if setgroups {
-            let groups: Vec<_> = account.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
-            nix::unistd::setgroups(&groups).map_err(|errno| rights::unmapped(errno, &account))?;
-        }
-        rights::own_stdio(&account, self.slave.as_ref());
-        let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
-        nix::unistd::setresgid(gid, gid, gid).map_err(|errno| rights::unmapped(errno, &account))?;
-        nix::unistd::setresuid(uid, uid, uid).map_err(|errno| rights::unmapped(errno, &account))?;
-        // A change of ids sets this to what fs.suid_dumpable says.
-        nix::sys::prctl::set_dumpable(false).context(&codes::SETUP, || "stay hidden until exec".into())?;
-        self.account = Some(account);
-        Ok(())
     }
 
     /// What happens between the container's own steps: hooks, and waiting for `start`.
@@ -527,7 +508,7 @@ fn start(init: &Init<'_>, state: &State) -> Error {
     }
     binfmt::warn_of_a_native_program(init.plan, &env);
     let report_to = state.gate.as_ref().map_or_else(|| init.channel.as_fd(), Gate::launchers_end);
-    let by = state.launcher.as_ref().map(|program| (program, report_to));
+    let by = state.launcher.as_ref().or(init.launcher).map(|program| (program, report_to));
     let launch = || execute::explain(command, &env, execute::execute(&command.args, &env, by));
     if command.init {
         // The container sees pid 1's command line: rl's own would show the host's paths and the values of -e.

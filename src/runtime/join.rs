@@ -44,7 +44,12 @@ pub fn clone(namespaces: &Namespaces, flags: CloneFlags, cgroup: Option<Borrowed
         if !mapped {
             nix::sys::prctl::set_dumpable(false).context(&codes::NAMESPACE, || "hide this process".into())?;
         }
-        enter(joined)
+        enter(joined)?;
+        if !mapped {
+            // Entering a user namespace may set this to what fs.suid_dumpable says.
+            nix::sys::prctl::set_dumpable(false).context(&codes::NAMESPACE, || "stay hidden".into())?;
+        }
+        Ok(())
     })
 }
 

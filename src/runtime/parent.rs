@@ -14,6 +14,7 @@ use subid::IdMap;
 
 use super::console::Console;
 use super::container::{Container, collect};
+use super::execute;
 use super::hooks;
 use super::init::{self, Init};
 use super::inside;
@@ -154,6 +155,7 @@ fn bring_up<T>(
         // Without a pid namespace nothing ends the container's other processes with its first one; they become ours instead.
         nix::sys::prctl::set_child_subreaper(true).context(&codes::SETUP, || "become a subreaper".into())?;
     }
+    let launcher = plan.namespaces.mount.is_joined().then(|| execute::launcher(&plan.process)).transpose()?.flatten();
     let directory = group.as_ref().and_then(Prepared::directory);
     let joined = namespaces(plan, network.as_ref())?;
     let child = match join::clone(&joined, flags(plan), directory)? {
@@ -166,6 +168,7 @@ fn bring_up<T>(
                 signals: &signals,
                 filter,
                 listener: plan.listener.as_ref(),
+                launcher: launcher.as_ref(),
                 stdio,
             })
         }
@@ -264,7 +267,15 @@ fn examine(plan: &Plan, signals: &Signals) -> Option<Error> {
         Side::Parent(child) => child,
         Side::Child => {
             drop(channel);
-            init::examine(&Init { plan, channel: theirs, signals, filter: None, listener: None, stdio: None })
+            init::examine(&Init {
+                plan,
+                channel: theirs,
+                signals,
+                filter: None,
+                listener: None,
+                launcher: None,
+                stdio: None,
+            })
         }
     };
     drop(theirs);

@@ -5,35 +5,22 @@ use std::mem::size_of;
 
 use nix::errno::Errno;
 
-/// struct sched_attr (sched_setattr(2)), as Linux 5.3 has it.
+/// struct sched_attr (sched_setattr(2)), as Linux 5.3 has it; the specification has no value for the utilisation clamps.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Attr {
-    /// Its own length; filled in by [`set_scheduler`].
-    pub size: u32,
-    /// SCHED_*.
-    pub policy: u32,
-    /// SCHED_FLAG_*.
-    pub flags: u64,
-    /// nice(2).
-    pub nice: i32,
-    /// For the real-time policies.
-    pub priority: u32,
-    /// For SCHED_DEADLINE, in nanoseconds.
-    pub runtime: u64,
-    /// See above.
-    pub deadline: u64,
-    /// See above.
-    pub period: u64,
-    /// Utilisation clamps, which the specification has no value for.
-    pub util_min: u32,
-    /// See above.
-    pub util_max: u32,
+struct Attr {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    times: [u64; 3],
+    clamps: [u32; 2],
 }
 
-/// sched_setattr(2) for the calling thread.
-pub fn set_scheduler(mut attr: Attr) -> Result<(), Errno> {
-    attr.size = size_of::<Attr>() as u32;
+/// sched_setattr(2) for the calling thread: SCHED_* with SCHED_FLAG_*, nice(2), the real-time policies' priority, and runtime,
+/// deadline and period of SCHED_DEADLINE in nanoseconds.
+pub fn set_scheduler((policy, flags): (u32, u64), nice: i32, priority: u32, times: [u64; 3]) -> Result<(), Errno> {
+    let attr = Attr { size: size_of::<Attr>() as u32, policy, flags, nice, priority, times, clamps: [0; 2] };
     // SAFETY: the kernel reads `size` bytes of a structure of that size.
     Errno::result(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) }).map(drop)
 }

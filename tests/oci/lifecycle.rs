@@ -265,6 +265,21 @@ mod everywhere {
         assert_eq!(oci.run(&["run", "c"]).success().stdout, "500\n19\n0027\ni686\nbox\nexample\n");
     }
 
+    /// Profiles of some years ago, as OCI's own validation has one; without noNewPrivileges the filter is there before the user is.
+    #[test]
+    fn a_filter_that_knows_only_old_system_calls_lets_the_container_start() {
+        let names = ["statx", "openat2", "faccessat2", "close_range", "epoll_pwait2", "fchmodat2", "pidfd_open"];
+        let oci = Oci::shell("id -u").with(|config| {
+            config["process"]["noNewPrivileges"] = false.into();
+            config["process"]["env"] = json!(["PATH=/bin"]);
+            let rule = json!({ "names": names, "action": "SCMP_ACT_ERRNO" });
+            config["linux"]["seccomp"] = json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule] });
+        });
+        assert_eq!(oci.run(&["run", "c"]).success().stdout, "0\n");
+        oci.create(&[]);
+        oci.run(&["start", "c"]).success();
+    }
+
     #[test]
     fn namespaces_are_joined_by_their_paths() {
         let first = Oci::new(&["sleep", "100"]);

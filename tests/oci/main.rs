@@ -6,4 +6,6 @@ mod support;
 mod bundle;
 mod documents;
 mod engines;
+mod exec;
 mod lifecycle;
+mod refused;

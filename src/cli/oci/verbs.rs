@@ -6,6 +6,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::Verb;
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::state};
+use crate::oci::caller::Handing;
 use crate::oci::create::{self, Flags};
 use crate::oci::state::Container;
 use crate::oci::{Runtime, config, delete, exec, features, processes, signal};
@@ -150,15 +151,21 @@ fn at(matches: &ArgMatches, name: &str) -> Option<PathBuf> {
     matches.get_one::<PathBuf>(name).cloned()
 }
 
+fn handing(matches: &ArgMatches) -> Handing {
+    Handing {
+        pid_file: at(matches, "pid-file"),
+        console_socket: at(matches, "console-socket"),
+        pidfd_socket: at(matches, "pidfd-socket"),
+        preserve_fds: matches.get_one("preserve-fds").copied().unwrap_or_default(),
+    }
+}
+
 fn flags(matches: &ArgMatches) -> Flags {
     Flags {
         id: id(matches),
         bundle: at(matches, "bundle").unwrap_or_default(),
         config: at(matches, "config"),
-        pid_file: at(matches, "pid-file"),
-        console_socket: at(matches, "console-socket"),
-        pidfd_socket: at(matches, "pidfd-socket"),
-        preserve_fds: matches.get_one("preserve-fds").copied().unwrap_or_default(),
+        handing: handing(matches),
         no_pivot: matches.get_flag("no-pivot"),
         no_new_keyring: matches.get_flag("no-new-keyring"),
         keep: false,
@@ -207,10 +214,7 @@ fn run_exec(runtime: &Runtime, matches: &ArgMatches) -> Result<u8> {
         apparmor: matches.get_one("apparmor").cloned(),
         label: matches.get_one("process-label").cloned(),
         detach: matches.get_flag("detach"),
-        pid_file: at(matches, "pid-file"),
-        console_socket: at(matches, "console-socket"),
-        pidfd_socket: at(matches, "pidfd-socket"),
-        preserve_fds: matches.get_one("preserve-fds").copied().unwrap_or_default(),
+        handing: handing(matches),
         ignore_paused: matches.get_flag("ignore-paused"),
     };
     if flags.process.is_none() && flags.args.is_empty() {
