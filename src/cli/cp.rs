@@ -14,16 +14,13 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
 
+use super::files::{Files, Maps};
 use super::{Globals, Verb, in_namespace};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::volume as codes};
-use crate::host::Host;
-use crate::runtime::inside::{self, Record, Target};
-use crate::spec::{self, Ids, ids::Base};
-use crate::state::Containers;
 use crate::tree::{Owners, Pack, Unpack, Within, open_in};
 
 /// The verb.
-pub const VERB: Verb = Verb { name: "cp", about: "Copy files between a running container and here", command, run };
+pub const VERB: Verb = Verb { name: "cp", about: "Copy files between a container and here", command, run };
 
 const EXAMPLES: &str = "Examples:
   rl cp web:/etc/nginx ./nginx        a directory out of the container
@@ -80,29 +77,29 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         (End::Inside(..), _) | (_, End::Inside(..)) => in_namespace(globals, None)?,
         _ => return Err(Error::new(&command_line::USAGE, "rl cp: one side must be CONTAINER:PATH")),
     };
-    let reach = |container: &str| Reached::of(&host, &base, container);
+    let reach = |container: &str| Files::with_volumes(&host, &base, container);
     match (src, dst) {
         (End::Inside(from, path), End::Here(to)) => {
             let from = reach(from)?;
-            let source = Source::inside(from.root.as_fd(), path, follow)?;
+            let source = Source::inside(from.root(), path, follow)?;
             let place = Place::here(to, &source)?;
             from_to(&source, &place, &from.as_seen(), &|uid, gid| archive.then_some((uid, gid)), 0o777)
         }
         (End::Here(path), End::Inside(to, target)) => {
             let source = Source::here(path, follow)?;
             let to = reach(to)?;
-            let place = Place::inside(to.root.as_fd(), target, &source)?;
+            let place = Place::inside(to.root(), target, &source)?;
             from_to(&source, &place, &to.as_here(), &|uid, gid| to.owner(archive, uid, gid), 0o7777)
         }
         (End::Inside(from, path), End::Inside(to, target)) => {
             let (from, to) = (reach(from)?, reach(to)?);
-            let source = Source::inside(from.root.as_fd(), path, follow)?;
-            let place = Place::inside(to.root.as_fd(), target, &source)?;
+            let source = Source::inside(from.root(), path, follow)?;
+            let place = Place::inside(to.root(), target, &source)?;
             from_to(&source, &place, &from.as_inside(), &|uid, gid| to.owner(true, uid, gid), 0o7777)
         }
         (End::Inside(from, path), End::Stream) => {
             let from = reach(from)?;
-            let source = Source::inside(from.root.as_fd(), path, follow)?;
+            let source = Source::inside(from.root(), path, follow)?;
             let maps = from.as_inside();
             source
                 .pack(source.name.as_bytes(), maps.owners(), io::stdout().lock())
@@ -111,74 +108,15 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         (End::Stream, End::Inside(to, target)) => {
             let to = reach(to)?;
             let at = relative(target);
-            let directory = open_in(to.root.as_fd(), &at, OFlag::O_PATH | OFlag::O_DIRECTORY);
+            let directory = open_in(to.root(), &at, OFlag::O_PATH | OFlag::O_DIRECTORY);
             directory.context(&codes::COPY, || format!("use {target} as the directory for a stream"))?;
             let owner = |uid: u64, gid: u64| to.owner(true, number(uid), number(gid));
-            let unpack = Unpack { top: to.root.as_fd(), at, within: Within::Root, owner: &owner, mode: 0o7777 };
+            let unpack = Unpack { top: to.root(), at, within: Within::Root, owner: &owner, mode: 0o7777 };
             unpack.all(io::stdin().lock()).context(&codes::COPY, || format!("unpack a stream into {target}"))
         }
         _ => Err(Error::new(&command_line::USAGE, "rl cp: one side must be CONTAINER:PATH")),
     }?;
     Ok(0)
-}
-
-/// A container's root, and what its ids are here.
-struct Reached {
-    root: OwnedFd,
-    ids: Ids,
-}
-
-/// From ids of this namespace to what is written into the stream.
-struct Maps {
-    uid: Box<dyn Fn(u32) -> u32 + Sync>,
-    gid: Box<dyn Fn(u32) -> u32 + Sync>,
-}
-
-impl Maps {
-    fn owners(&self) -> Owners<'_> {
-        Owners { uid: &*self.uid, gid: &*self.gid }
-    }
-}
-
-impl Reached {
-    fn of(host: &Host, base: &Base, container: &str) -> Result<Self> {
-        let (container, running) = Containers::open(&host.dirs).find_running(container)?;
-        let record = Record::read(&container.run)?;
-        let target = Target { pid: running.pid.as_raw(), pidfd: running.pidfd, record };
-        let userns = &container.record.run.userns;
-        let ids = spec::ids::resolve(userns, base, host.caller.uid, host.caller.gid, &[])?;
-        Ok(Self { root: inside::root(&target)?, ids })
-    }
-
-    /// As this process sees them.
-    fn as_seen(&self) -> Maps {
-        Maps { uid: Box::new(|uid| uid), gid: Box::new(|gid| gid) }
-    }
-
-    /// As the container sees its own files.
-    fn as_inside(&self) -> Maps {
-        let (uids, gids) = (self.ids.uid.clone(), self.ids.gid.clone());
-        Maps {
-            uid: Box::new(move |uid| uids.inside(uid).unwrap_or(0)),
-            gid: Box::new(move |gid| gids.inside(gid).unwrap_or(0)),
-        }
-    }
-
-    /// As the caller sees files of the host.
-    fn as_here(&self) -> Maps {
-        let (uids, gids) = (self.ids.base_uid.clone(), self.ids.base_gid.clone());
-        Maps {
-            uid: Box::new(move |uid| uids.outside(uid).unwrap_or(0)),
-            gid: Box::new(move |gid| gids.outside(gid).unwrap_or(0)),
-        }
-    }
-
-    /// Whose a file in the container is to be: by its number in the stream, or root's.
-    fn owner(&self, keep: bool, uid: u32, gid: u32) -> Option<(u32, u32)> {
-        let (uid, gid) = if keep { (uid, gid) } else { (0, 0) };
-        let root = (self.ids.uid.outside(0)?, self.ids.gid.outside(0)?);
-        Some((self.ids.uid.outside(uid).unwrap_or(root.0), self.ids.gid.outside(gid).unwrap_or(root.1)))
-    }
 }
 
 /// What is copied, open.

@@ -1,6 +1,6 @@
 //! `rl import FILE|- [NAME]`: an archive of a root file system becomes an image.
 
-mod change;
+pub(super) mod change;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,7 +8,6 @@ use std::io::{self, Read};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use oci_spec::image::Config;
 
-use self::change::changed;
 use super::system::sync_later;
 use super::{Globals, Verb, foreign, in_namespace};
 use crate::error::{Context, Result, catalog::command_line};
@@ -22,9 +21,7 @@ fn command() -> Command {
     Command::new("rl import")
         .about(VERB.about)
         .override_usage("rl import [OPTIONS] FILE|- [NAME[:TAG]]")
-        .arg(Arg::new("change").long("change").short('c').value_name("INSTRUCTION").action(ArgAction::Append).help(
-            "A Dockerfile instruction for the image's configuration: CMD, ENTRYPOINT, ENV, USER, WORKDIR, LABEL, EXPOSE, VOLUME, STOPSIGNAL",
-        ))
+        .arg(change::argument())
         .arg(Arg::new("message").long("message").short('m').value_name("TEXT").help("A comment in the image's history"))
         .arg(Arg::new("quiet").long("quiet").short('q').action(ArgAction::SetTrue).help("No remarks on stderr"))
         .arg(
@@ -43,10 +40,7 @@ fn command() -> Command {
 fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let word = |name: &str| matches.get_one::<String>(name).map(String::as_str);
     let name = word("name").map(Reference::parse).transpose()?;
-    let mut config = Config::default();
-    for change in matches.get_many::<String>("change").into_iter().flatten() {
-        config = changed(config, change)?;
-    }
+    let config = change::all_changed(Config::default(), matches)?;
     let file = word("file").unwrap_or("-");
     let input: Box<dyn Read + Send> = if file == "-" {
         Box::new(io::stdin())

@@ -3,10 +3,14 @@
 //! Owns parsing, tables and prompts; nothing below it prints. The surprise: only the parser of the verb that was called is built,
 //! because building all of them costs a noticeable part of a container's start.
 
+pub mod commit;
 pub mod container;
 pub mod cp;
+pub mod diff;
 pub mod exec;
 pub mod explain;
+pub mod export;
+mod files;
 mod foreign;
 pub mod format;
 pub mod image;
@@ -84,6 +88,9 @@ pub static VERBS: &[Verb] = &[
     run::VERB,
     exec::VERB,
     cp::VERB,
+    diff::VERB,
+    commit::VERB,
+    export::VERB,
     container::create::VERB,
     container::start::START,
     container::end::STOP,
@@ -146,6 +153,11 @@ pub static GROUPS: &[Group] = &[
             ("ps", container::ps::VERB),
             ("list", container::ps::VERB),
             ("logs", container::logs::VERB),
+            ("exec", exec::VERB),
+            ("cp", cp::VERB),
+            ("diff", diff::VERB),
+            ("commit", commit::VERB),
+            ("export", export::VERB),
             ("attach", container::attach::VERB),
             ("inspect", container::inspect::VERB),
             ("wait", container::wait::VERB),

@@ -15,6 +15,7 @@ mod limits;
 mod network;
 mod resolve;
 pub(super) mod resources;
+pub(super) mod rest;
 mod security;
 mod volume;
 

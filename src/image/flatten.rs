@@ -93,7 +93,7 @@ impl Merge {
 }
 
 /// Those of the layers whose directory `name` can be seen through the ones above.
-fn visible(from: &[OwnedFd], name: &OsStr) -> Result<Vec<OwnedFd>, Errno> {
+pub(super) fn visible(from: &[OwnedFd], name: &OsStr) -> Result<Vec<OwnedFd>, Errno> {
     let mut all = Vec::new();
     for layer in from {
         match look(layer.as_fd(), name)? {
@@ -112,12 +112,12 @@ fn visible(from: &[OwnedFd], name: &OsStr) -> Result<Vec<OwnedFd>, Errno> {
     Ok(all)
 }
 
-fn open_directory(parent: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
+pub(super) fn open_directory(parent: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     openat(parent, name, flags, Mode::empty())
 }
 
-fn entries(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {
+pub(super) fn entries(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let mut open = Dir::openat(directory.as_fd(), ".", flags, Mode::empty())?;
     let names = open.iter().map(|entry| entry.map(|entry| entry.file_name().to_owned()));

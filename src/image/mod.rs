@@ -9,7 +9,9 @@ mod archive;
 mod attributes;
 mod beneath;
 mod blobs;
+pub mod changes;
 mod check;
+mod commit;
 mod compression;
 mod details;
 pub mod digest;
@@ -42,6 +44,7 @@ mod whiteout;
 
 pub use apply::Summary;
 pub use check::{Finding, Severity, check};
+pub use commit::{Commit, commit};
 pub use details::{Details, LayerDetails};
 pub use digest::Digest;
 pub use document::STORE_VERSION;

@@ -4,12 +4,13 @@
 //! container's directory is locked (flock) by the process that supervises it, so a lock that can be taken means an orphan. The
 //! surprise: collection runs after the new container has been started, when there is nothing else to do.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Pid;
 
 use crate::cgroup;
-use crate::error::{Context, Result, catalog::state as codes};
+use crate::error::{Context, Error, Result, catalog::state as codes};
 use crate::host::Dirs;
 use crate::image::{self, Pin};
 use crate::spec::Identity;
@@ -107,6 +108,19 @@ impl Container {
             if self.named {
                 names::release(&self.dirs, name, id);
             }
+        }
+        std::fs::remove_dir_all(dir).context(&codes::STATE, || format!("remove {}", dir.display()))
+    }
+
+    /// Gives a container back that was taken in hand and not started. Never while something is mounted below its run directory, for
+    /// that would be removed with it.
+    pub fn put_back(&self) -> Result<()> {
+        let dir = &self.identity.dir;
+        let device = |path: &Path| std::fs::symlink_metadata(path).ok().map(|meta| meta.dev());
+        if ["mnt", "fuse"].iter().any(|name| device(&dir.join(name)).is_some_and(|own| Some(own) != device(dir))) {
+            return Err(
+                Error::new(&codes::STATE, format!("remove {}", dir.display())).because("something is mounted in it")
+            );
         }
         std::fs::remove_dir_all(dir).context(&codes::STATE, || format!("remove {}", dir.display()))
     }

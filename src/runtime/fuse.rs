@@ -10,12 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fuse_overlayfs::{Mount, Program, Running, Shift};
-use nix::sched::{CloneFlags, unshare};
 use subid::IdMap;
 
 use super::mounts;
 use crate::error::{Context, Error, Result, catalog::rootfs};
-use crate::plan::{Propagation, RootSource};
+use crate::plan::RootSource;
 use crate::spec::Ids;
 use crate::sys::process;
 
@@ -51,8 +50,7 @@ pub fn mount(root: &RootSource, ids: &Ids, shared: bool, dir: &Path) -> Result<F
     for path in [upper, work, &target] {
         std::fs::create_dir_all(path).context(&rootfs::SHIFT, || format!("make {}", path.display()))?;
     }
-    unshare(CloneFlags::CLONE_NEWNS).context(&rootfs::SHIFT, || "make a mount namespace".into())?;
-    mounts::isolate(Propagation::Private)?;
+    mounts::unshared()?;
     let program = program()?;
     let mount = Mount {
         lower: lower.clone(),

@@ -27,6 +27,7 @@ mod mounts;
 pub mod parent;
 pub mod reaper;
 mod refusal;
+pub mod rest;
 mod rights;
 pub mod seccomp;
 pub mod stdio;

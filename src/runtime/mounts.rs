@@ -7,6 +7,7 @@
 mod copy_up;
 mod device;
 mod overlay;
+mod own;
 mod owner;
 
 use std::ffi::{CString, OsStr};
@@ -28,6 +29,7 @@ use crate::sys::mount::{
 
 pub(super) use self::device::host_node;
 pub(super) use self::overlay::{Overlay, overlay};
+pub(super) use self::own::unshared;
 
 /// include/uapi/linux/magic.h; the machine's own may be there already where /proc is bound.
 const BINFMTFS_MAGIC: FsType = FsType(0x4249_4e4d);

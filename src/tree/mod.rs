@@ -33,7 +33,7 @@ pub fn open_in(root: BorrowedFd<'_>, path: &Path, flags: OFlag) -> Result<OwnedF
 }
 
 /// A descriptor for reading, of what is open for nothing yet (O_PATH).
-fn readable(file: &OwnedFd, flags: OFlag) -> Result<OwnedFd, Errno> {
+fn readable(file: impl AsFd, flags: OFlag) -> Result<OwnedFd, Errno> {
     let here = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
     openat2(file.as_fd(), ".", OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(here))
 }

@@ -44,6 +44,8 @@ pub struct Pack<'a, W: Write> {
     links: HashMap<(u64, u64), Vec<u8>>,
     /// Character devices 0:0 and opaque directories are what a layer says of the ones below.
     whiteouts: bool,
+    /// What is left out, by its name in the archive.
+    hidden: &'a dyn Fn(&[u8]) -> bool,
 }
 
 impl<'a, W: Write> Pack<'a, W> {
@@ -56,6 +58,7 @@ impl<'a, W: Write> Pack<'a, W> {
             one_mount: false,
             links: HashMap::new(),
             whiteouts: false,
+            hidden: &|_| false,
         }
     }
 
@@ -63,6 +66,13 @@ impl<'a, W: Write> Pack<'a, W> {
     #[must_use]
     pub fn one_mount(mut self) -> Self {
         self.one_mount = true;
+        self
+    }
+
+    /// These names, with all below them, stay out.
+    #[must_use]
+    pub fn without(mut self, hidden: &'a dyn Fn(&[u8]) -> bool) -> Self {
+        self.hidden = hidden;
         self
     }
 
@@ -87,7 +97,8 @@ impl<'a, W: Write> Pack<'a, W> {
     /// All that is in a directory, each entry below `shown`, and the directory itself where that has a name.
     pub fn directory(&mut self, directory: BorrowedFd<'_>, shown: &[u8]) -> io::Result<()> {
         let stat = fstat(directory)?;
-        self.content(directory, &stat, shown, DEEPEST)
+        let directory = super::readable(directory, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        self.content(directory.as_fd(), &stat, shown, DEEPEST)
     }
 
     /// The end of the archive.
@@ -183,12 +194,18 @@ impl<'a, W: Write> Pack<'a, W> {
         let mut names = names(directory)?;
         names.sort();
         for name in names {
+            if (self.hidden)(&below(name.to_bytes())) || (self.whiteouts && is_bookkeeping(name.to_bytes())) {
+                continue;
+            }
             let file = match self.open(directory, &name, OFlag::O_PATH | OFlag::O_NOFOLLOW) {
                 // It has gone meanwhile.
                 Err(Errno::ENOENT) => continue,
                 // Another mount: its mount point only.
                 Err(Errno::EXDEV) => {
-                    self.mount_point(stat, &below(name.to_bytes()))?;
+                    match self.mount_point(directory, &name, stat, &below(name.to_bytes())) {
+                        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+                        done => done?,
+                    }
                     continue;
                 }
                 file => file?,
@@ -202,11 +219,23 @@ impl<'a, W: Write> Pack<'a, W> {
         Ok(())
     }
 
-    /// What lies below a mount can't be seen from here; it was a directory, or a file that was made to be mounted on.
-    fn mount_point(&mut self, parent: &FileStat, shown: &[u8]) -> io::Result<()> {
-        // A file's mount point has nothing in it that matters, and docker leaves such files out of nothing but its own /etc.
-        let stat = with_mode(parent, libc::S_IFDIR | 0o755);
-        self.write(EntryType::Directory, &stat, &[shown, b"/"].concat(), None, &[], io::empty())
+    /// What lies below a mount can't be seen from here; that it is a directory, or a file, is what the mount itself must be, too.
+    fn mount_point(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        name: &CStr,
+        parent: &FileStat,
+        shown: &[u8],
+    ) -> io::Result<()> {
+        let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mounted = fstat(openat2(directory, name, OpenHow::new().flags(flags).resolve(resolve))?)?;
+        if mounted.st_mode & libc::S_IFMT == libc::S_IFDIR {
+            let stat = with_mode(parent, libc::S_IFDIR | 0o755);
+            return self.write(EntryType::Directory, &stat, &[shown, b"/"].concat(), None, &[], io::empty());
+        }
+        let stat = with_mode(parent, libc::S_IFREG | 0o644);
+        self.write(EntryType::Regular, &stat, shown, None, &[], io::empty())
     }
 
     fn attributes_of(&self, file: BorrowedFd<'_>) -> io::Result<Vec<(String, Vec<u8>)>> {
@@ -275,6 +304,11 @@ impl<'a, W: Write> Pack<'a, W> {
         }
         self.out.append(&header, content)
     }
+}
+
+/// A container's file of such a name would delete another one of the image. fuse-overlayfs means what it writes so.
+fn is_bookkeeping(name: &[u8]) -> bool {
+    name.starts_with(b".wh.") && name != b".wh..wh..opq"
 }
 
 /// Without a length, of another kind.

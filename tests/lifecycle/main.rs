@@ -6,10 +6,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod commits;
 mod copies;
 mod ends;
 mod exec;
 mod exec_attacks;
+mod files;
 mod logs;
 mod postgres;
 mod restarts;

@@ -1,17 +1,34 @@
-//! `--change`: Dockerfile instructions that change an image's configuration.
+//! `--change` of import and commit: Dockerfile instructions that change an image's configuration.
 //!
-//! Pure. Owns docker's list for `import --change`, but for ONBUILD, which the OCI image configuration has no place for.
+//! Pure. Owns docker's list, but for ONBUILD, which the OCI image configuration has no place for.
 //! The surprise: nothing is expanded; `ENV PATH=$PATH:/x` keeps its dollar sign, because there is no build in which to
 //! look PATH up.
 
+use clap::{Arg, ArgAction, ArgMatches};
 use oci_spec::image::Config;
 
 use crate::error::{Error, Result, catalog::command_line};
 
-/// One Dockerfile instruction, docker's list for `import --change`.
-pub(super) fn changed(config: Config, change: &str) -> Result<Config> {
+pub(in crate::cli) fn argument() -> Arg {
+    Arg::new("change").long("change").short('c').value_name("INSTRUCTION").action(ArgAction::Append).help(
+        "A Dockerfile instruction for the image's configuration: CMD, ENTRYPOINT, ENV, USER, WORKDIR, LABEL, EXPOSE, VOLUME, STOPSIGNAL",
+    )
+}
+
+/// All of one command line.
+pub(in crate::cli) fn all_changed(config: Config, matches: &ArgMatches) -> Result<Config> {
+    matches
+        .get_many::<String>("change")
+        .into_iter()
+        .flatten()
+        .try_fold(config, |config, change| changed(config, change))
+}
+
+/// One Dockerfile instruction.
+fn changed(config: Config, change: &str) -> Result<Config> {
     let bad = |why: &str| {
-        Error::new(&command_line::USAGE, format!("--change {change:?}: {why}")).fix("See: rl import --help")
+        Error::new(&command_line::USAGE, format!("--change {change:?}: {why}"))
+            .fix("See what is taken: rl import --help")
     };
     let (instruction, rest) =
         change.trim().split_once(char::is_whitespace).ok_or_else(|| bad("expected an instruction and its value"))?;
@@ -61,7 +78,7 @@ pub(super) fn changed(config: Config, change: &str) -> Result<Config> {
             });
             new.set_volumes(Some(volumes))
         }
-        other => return Err(bad(&format!("{other} is no instruction that an import takes"))),
+        other => return Err(bad(&format!("{other} is no instruction that is taken here"))),
     };
     Ok(new)
 }

@@ -105,7 +105,7 @@ pub fn supervise(run: &std::path::Path) -> Result<u8> {
 }
 
 /// Its record and its lock, where it does not run. What a killed supervisor has left is cleaned up.
-fn in_hand(host: &Host, id: &str) -> Result<(Record, Lock)> {
+pub(super) fn in_hand(host: &Host, id: &str) -> Result<(Record, Lock)> {
     let run = host.dirs.containers().join(id);
     let containers = Containers::open(&host.dirs);
     let read = || containers.read(id)?.ok_or_else(|| Error::new(&codes::NO_CONTAINER, id.to_owned()));

@@ -9,7 +9,10 @@ use crate::error::{Context, Error, Result, catalog::rootfs, catalog::state};
 use crate::host::Dirs;
 use crate::image::{Hold, Image, Pin, Platform, Store};
 use crate::plan::RootSource;
-use crate::spec::{ImageConfig, Source};
+use crate::runtime::container::Container;
+use crate::runtime::fuse::{self, Fuse};
+use crate::runtime::storage::Driver;
+use crate::spec::{Ids, ImageConfig, Source};
 use crate::state::Record;
 
 /// What lies below the container's writable directory.
@@ -22,6 +25,15 @@ pub(super) enum Layers {
 }
 
 impl Layers {
+    /// Topmost first; none of a directory that is used as it is.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Image(layers) | Self::Shared(layers) => layers.clone(),
+            Self::Overlay(path) => vec![path.clone()],
+            Self::Plain(_) => Vec::new(),
+        }
+    }
+
     /// `throwaway`: the writable directory goes with the container.
     pub(super) fn below(&self, data: &Path, throwaway: bool) -> RootSource {
         let overlay = |lower| RootSource::Overlay {
@@ -49,6 +61,33 @@ pub(super) struct Ground {
     /// Keeps the layers from being deleted.
     #[expect(dead_code, reason = "dropping it ends it")]
     pub(super) hold: Hold,
+}
+
+impl Ground {
+    /// What the driver makes of it: the root that is mounted, and the process that keeps it mounted, if there is one.
+    pub(super) fn stand(
+        &self,
+        root: &RootSource,
+        driver: Driver,
+        ids: &Ids,
+        container: &Container,
+    ) -> Result<(RootSource, Option<Fuse>)> {
+        let shared = matches!(self.layers, Layers::Shared(_));
+        match (root, driver) {
+            (RootSource::Directory(_), _) => Ok((root.clone(), None)),
+            (RootSource::Overlay { .. }, Driver::Overlay) if !shared && !fuse::is_needed(ids) => {
+                Ok((root.clone(), None))
+            }
+            // The copy has the real owners, whoever made the layers.
+            (RootSource::Overlay { lower, .. }, Driver::Copy) if !fuse::is_needed(ids) => {
+                Ok((RootSource::Directory(copied(lower, &container.data)?), None))
+            }
+            (RootSource::Overlay { .. }, _) => {
+                let fuse = fuse::mount(root, ids, shared, &container.identity.dir)?;
+                Ok((fuse.root(), Some(fuse)))
+            }
+        }
+    }
 }
 
 /// `platform`: what the command line says.
@@ -89,6 +128,17 @@ pub(super) fn again(dirs: &Dirs, record: &Record, data: &Path) -> Result<Ground>
     }
 }
 
+/// The same of one that runs, which need not stay: one of --rm in the foreground has no copy of the document.
+pub(super) fn of_running(dirs: &Dirs, record: &Record, data: &Path) -> Result<Ground> {
+    match (again(dirs, record, data), &record.image_id) {
+        (Err(_), Some(id)) if record.run.remove => {
+            let store = record.store.as_deref().map_or_else(|| Store::open(dirs), Store::of_others);
+            Ok(of_image(store.find(id, None)?))
+        }
+        (ground, _) => ground,
+    }
+}
+
 fn of_image(image: Image) -> Ground {
     let layers = if image.shared { Layers::Shared(image.layers) } else { Layers::Image(image.layers) };
     Ground {
@@ -102,7 +152,7 @@ fn of_image(image: Image) -> Ground {
 }
 
 /// The copy driver: never in silence, because it takes the image's time and space for each container.
-pub(super) fn copied(layers: &[PathBuf], data: &Path) -> Result<PathBuf> {
+fn copied(layers: &[PathBuf], data: &Path) -> Result<PathBuf> {
     if data.join("root").is_dir() {
         // Of an earlier start, with what the container has written.
         return Ok(data.join("root"));

@@ -10,7 +10,7 @@ use oci_spec::runtime::Spec;
 
 use super::PlanFormat;
 use super::detached::{self, Detached};
-use super::ground::{self, Ground, Layers, copied};
+use super::ground::{self, Ground};
 use super::image::{self, Ensured, Place, Want};
 use crate::cli::foreign::Foreign;
 use crate::cli::{Globals, warn_fallback};
@@ -23,7 +23,7 @@ use crate::image::Platform;
 use crate::plan::{self, Plan, RootSource};
 use crate::runtime::base::{self, Entered};
 use crate::runtime::container::{self, Container};
-use crate::runtime::fuse::{self, Fuse};
+use crate::runtime::fuse::Fuse;
 use crate::runtime::parent::{self, Ended, Job};
 use crate::runtime::seccomp;
 use crate::runtime::storage::{self, Driver};
@@ -181,21 +181,8 @@ impl Launch<'_> {
 
     fn attempt(&mut self, root: &RootSource, driver: Driver) -> Result<u8> {
         let Made { container, record, ground, .. } = &*self.made;
-        let shared = matches!(ground.layers, Layers::Shared(_));
-        let plain = |ids: &Ids| !shared && !fuse::is_needed(ids);
         let ids = resolve_ids(self.host, &record.run.userns, self.entered)?;
-        let mut mounted = None;
-        let root = match (root, driver) {
-            (RootSource::Directory(_), _) => root.clone(),
-            (RootSource::Overlay { .. }, Driver::Overlay) if plain(&ids) => root.clone(),
-            // The copy has the real owners, whoever made the layers.
-            (RootSource::Overlay { lower, .. }, Driver::Copy) if !fuse::is_needed(&ids) => {
-                RootSource::Directory(copied(lower, &container.data)?)
-            }
-            (RootSource::Overlay { .. }, _) => {
-                mounted.insert(fuse::mount(root, &ids, shared, &container.identity.dir)?).root()
-            }
-        };
+        let (root, mounted) = ground.stand(root, driver, &ids, container)?;
         let mut ended = self.on(&root, mounted.as_ref());
         while let Err(error) = &ended
             && self.made.foreign.learn(error, self.made.ground.platform.as_ref(), self.host)?

@@ -27,4 +27,8 @@ entries! {
     COPY = 461, exit 125, "cannot copy",
         why "A path is not there, is of another kind than its target, leads out of its tree, or the disk is full. Names are looked up inside the container's root; nothing in the container is executed for it.",
         fix "Check both paths: rl cp CONTAINER:/path ./path, or rl cp ./path CONTAINER:/path.";
+    /// A container of --rootfs has no image.
+    NO_IMAGE = 462, exit 125, "the container has no image",
+        why "It was made of a directory (--rootfs), into which it writes: what was there before is not known any more.",
+        fix "Use --rootfs DIR:O to keep the directory as it is, and what the container writes apart.";
 }

@@ -18,7 +18,7 @@ const FILE: &str = "image.json";
 /// The document of an image that was found, and the store that has it.
 #[derive(Debug, Clone)]
 pub struct Pin {
-    pub(super) document: Document,
+    pub(in crate::image) document: Document,
     root: PathBuf,
 }
 
