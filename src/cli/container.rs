@@ -14,6 +14,7 @@ pub mod logs;
 pub mod ps;
 pub mod remove;
 pub mod start;
+pub mod top;
 pub mod wait;
 
 use clap::{Arg, ArgAction, ArgMatches};

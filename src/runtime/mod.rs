@@ -25,6 +25,7 @@ pub mod join;
 pub mod message;
 mod mounts;
 pub mod parent;
+pub mod processes;
 pub mod reaper;
 mod refusal;
 pub mod rest;

@@ -115,6 +115,32 @@ mod everywhere {
         rl.run(&["wait", "nosuch"]).fails_with(1);
     }
 
+    #[test]
+    fn top_shows_the_processes_of_a_container_and_of_exec_without_a_ps_of_the_image() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        background(&rl, &["--name", "c", "busybox", "sh", "-c", "sleep 1001 & exec sleep 1000"]);
+        background(&rl, &["--name", "other", "busybox", "sleep", "1002"]);
+        rl.run(&["exec", "-d", "c", "sleep", "1003"]).success();
+        let lines = |words: &[&str]| -> Vec<Vec<String>> {
+            let out = rl.run(&[&["top", "c"], words].concat()).success().stdout;
+            out.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+        };
+        let count = |words: &[&str]| lines(words).len();
+        crate::eventually("all three are there", || count(&[]) == 4);
+        let all = lines(&[]);
+        assert_eq!(all[0], ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]);
+        assert_eq!(all[1][1], inspect(&rl, "c", "{{.State.Pid}}"), "the host's numbers");
+        let mut last: Vec<_> = all[1..].iter().map(|line| line.last().expect("a word").as_str()).collect();
+        last.sort_unstable();
+        assert_eq!(last, ["1000", "1001", "1003"]);
+        assert!(all[1..].iter().all(|line| line[0] == "root"), "{all:?}");
+        assert_eq!(lines(&["cpid", "comm"])[..2], [["CPID", "COMMAND"], ["1", "sleep"]]);
+        assert_eq!(lines(&["aux"])[0].len(), 11);
+        rl.run(&["top", "c", "-o", "colour"]).fails_with(125);
+        rl.run(&["top", "nosuch"]).fails_with(1);
+    }
+
     /// Attack 27.
     #[test]
     fn a_tables_cells_hold_no_escapes() {
