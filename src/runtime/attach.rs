@@ -47,6 +47,8 @@ pub enum Left {
     HungUp,
     /// The supervisor has.
     Gone,
+    /// A signal that nobody wanted to pass on.
+    Signalled(i32),
 }
 
 /// A connected pair: ours, and one for the supervisor.
@@ -138,8 +140,9 @@ pub struct Relay {
     pub keys: Keys,
 }
 
-/// Relays until somebody leaves. `on_signal` is given those that a person sends to this process.
-pub fn relay(mut connection: Connection, relay: Relay, mut on_signal: impl FnMut(i32)) -> Result<Left> {
+/// Relays until somebody leaves. `on_signal` is given those that a person sends to this process; where it does not take one, this
+/// client leaves.
+pub fn relay(mut connection: Connection, relay: Relay, mut on_signal: impl FnMut(i32) -> bool) -> Result<Left> {
     let signals = Signals::block().context(&process::SUPERVISE, || "block signals".into())?;
     let Relay { input, mut keys } = relay;
     let stdin = std::io::stdin();
@@ -167,7 +170,8 @@ pub fn relay(mut connection: Connection, relay: Relay, mut on_signal: impl FnMut
                     libc::SIGWINCH => connection.size(),
                     libc::SIGHUP => return Ok(Left::HungUp),
                     libc::SIGCHLD | libc::SIGPIPE | libc::SIGCONT | libc::SIGTTIN | libc::SIGTTOU => {}
-                    other => on_signal(other),
+                    other if on_signal(other) => {}
+                    other => return Ok(Left::Signalled(other)),
                 }
             }
         }

@@ -5,6 +5,7 @@
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{value, word};
+use crate::cli::run::args::switch;
 use crate::cli::{Globals, Verb};
 use crate::error::{Error, Result, catalog::command_line, catalog::state as codes};
 use crate::host::Host;
@@ -48,17 +49,21 @@ fn command() -> Command {
         .about(VERB.about)
         .arg(value("detach-keys", "KEYS", "What is typed to leave it, ctrl-p,ctrl-q by default"))
         .arg(Arg::new("no-stdin").long("no-stdin").action(ArgAction::SetTrue).help("Only look"))
-        .arg(
-            Arg::new("sig-proxy")
-                .long("sig-proxy")
-                .value_name("BOOL")
-                .num_args(0..=1)
-                .require_equals(true)
-                .default_missing_value("true")
-                .value_parser(clap::value_parser!(bool))
-                .help("Pass signals on to the container (the default)"),
-        )
+        .arg(sig_proxy())
         .arg(Arg::new("container").required(true).value_name("CONTAINER"))
+        .after_help(
+            "A container in the foreground of another rl has that one's terminal and nothing to attach to.\n\nExamples:\n  rl attach web\n  \
+             rl attach --no-stdin --sig-proxy=false web    only look; ctrl-c leaves\n  rl attach --detach-keys ctrl-a,d web",
+        )
+}
+
+/// `--sig-proxy[=BOOL]`; the default is true.
+pub(super) fn sig_proxy() -> Arg {
+    switch("sig-proxy", "Pass signals on to the container (the default); false: they end only this rl")
+}
+
+pub(super) fn is_proxy(matches: &ArgMatches) -> bool {
+    matches.get_one::<bool>("sig-proxy").copied().unwrap_or(true)
 }
 
 fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
@@ -67,8 +72,7 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let keys = Keys::parse(word(matches, "detach-keys"))?;
     let (mut container, running) = containers.find_running(word(matches, "container").unwrap_or(""))?;
     container.running = Some(running);
-    let proxy = matches.get_one::<bool>("sig-proxy").copied().unwrap_or(true);
-    attach(&containers, &container, !matches.get_flag("no-stdin"), &keys, proxy)
+    attach(&containers, &container, !matches.get_flag("no-stdin"), &keys, is_proxy(matches))
 }
 
 /// To one that runs; gives its exit status, or 0 where this client has left.
@@ -102,6 +106,7 @@ pub(super) fn relay(
         if proxy && let Ok(Some(Container { running: Some(running), .. })) = containers.read(id) {
             let _ = running.signal(number);
         }
+        proxy
     })?;
     match left {
         Left::Ended(status) => Ok(status),
@@ -110,6 +115,8 @@ pub(super) fn relay(
             Ok(0)
         }
         Left::HungUp => Ok(0),
+        // As a shell tells of one that a signal has ended; the container goes on.
+        Left::Signalled(number) => Ok(u8::try_from(128 + number).unwrap_or(255)),
         // Killed; the container with it.
         Left::Gone => {
             super::end::settled(container, super::end::supervisor_of(container).as_ref())?;

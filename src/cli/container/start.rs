@@ -26,6 +26,7 @@ fn start_command() -> Command {
         .arg(flag("attach", "Stay at its output until it ends, and end with its status").short('a'))
         .arg(flag("interactive", "And type into it").short('i'))
         .arg(value("detach-keys", "KEYS", "What is typed to leave it, ctrl-p,ctrl-q by default"))
+        .arg(attach::sig_proxy())
         .arg(flag("all", "All containers"))
         .arg(super::filter::argument())
         .arg(names(false))
@@ -44,14 +45,15 @@ fn start(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     };
     let container = containers.find(text)?;
     let keys = attach::Keys::parse(word(matches, "detach-keys"))?;
+    let proxy = attach::is_proxy(matches);
     let with_input = matches.get_flag("interactive");
     if container.running.is_some() {
-        return attach::attach(&containers, &container, with_input, &keys, true);
+        return attach::attach(&containers, &container, with_input, &keys, proxy);
     }
     let (ours, theirs) = attach::pair()?;
     detached::start(&host, &container.record.id, Some(&theirs))?;
     drop(theirs);
-    attach::relay(ours, &containers, &container, with_input, &keys, true)
+    attach::relay(ours, &containers, &container, with_input, &keys, proxy)
 }
 
 fn start_one(host: &Host, containers: &Containers, text: &str) -> Result<()> {

@@ -104,6 +104,7 @@ fn life() -> Vec<Arg> {
         "Life",
         vec![
             switch("detach", "Go on in the background and print the id").short('d'),
+            value("detach-keys", "KEYS", "Accepted where there is nothing to leave: with -d, or empty"),
             value("restart", "POLICY", "no (default), on-failure[:N], always, unless-stopped"),
             value("log-driver", "DRIVER", "json-file (default) or none: what becomes of the output with -d"),
             list("log-opt", "KEY=VALUE", "max-size=SIZE, max-file=N: the log is rotated"),

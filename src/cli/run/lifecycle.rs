@@ -16,6 +16,19 @@ pub(super) fn stop_timeout(word: &str) -> Result<u32> {
     }
 }
 
+/// In the foreground `rl` is the container's parent, and ends with it: there is no other process that could go on with it.
+pub(super) fn detach_keys(matches: &ArgMatches) -> Result<()> {
+    match one(matches, "detach-keys") {
+        Some(keys) if !keys.is_empty() && !flag(matches, "detach") => {
+            let what =
+                format!("--detach-keys {keys}: a container in the foreground can't be left, its rl is its parent");
+            Err(Error::new(&command_line::CONFLICT, what)
+                .fix("Start it in the background and be at its terminal: rl run -dit --name NAME ..., rl attach NAME"))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn restart(word: Option<&str>, remove: bool) -> Result<Restart> {
     let policy: Restart = match word {
         None => Restart::No,

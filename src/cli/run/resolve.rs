@@ -22,6 +22,7 @@ const HALT: i32 = 37;
 /// Gives every word its meaning.
 pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
     let (source, command) = words(matches)?;
+    lifecycle::detach_keys(matches)?;
     let security = security::security(&all(matches, "security-opt"))?;
     let network = network::network(one(matches, "network"))?;
     let share = share(matches, &network)?;
