@@ -14,6 +14,7 @@ mod exec;
 mod exec_attacks;
 mod files;
 mod logs;
+mod podman;
 mod postgres;
 mod restarts;
 mod shown;
