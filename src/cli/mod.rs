@@ -13,6 +13,7 @@ pub mod export;
 mod files;
 mod foreign;
 pub mod format;
+mod generate;
 pub mod image;
 pub mod images;
 pub mod import;
@@ -27,6 +28,7 @@ pub mod progress;
 pub mod prune;
 pub mod pull;
 pub mod push;
+mod quadlet;
 mod registry;
 pub mod rmi;
 pub mod run;
@@ -35,6 +37,7 @@ pub mod search;
 pub mod stats;
 pub mod system;
 pub mod tag;
+mod units;
 pub mod unshare;
 pub mod volume;
 
@@ -122,6 +125,7 @@ pub static VERBS: &[Verb] = &[
     limits::UPDATE,
     limits::PAUSE,
     limits::UNPAUSE,
+    quadlet::VERB,
     unshare::VERB,
     info::VERB,
     explain::VERB,
@@ -198,6 +202,7 @@ pub static GROUPS: &[Group] = &[
             ("prune", volume::PRUNE),
         ],
     },
+    Group { name: "generate", about: "Units of containers", verbs: &[("systemd", generate::SYSTEMD)] },
     Group {
         name: "system",
         about: "The store and this machine",
@@ -207,8 +212,10 @@ pub static GROUPS: &[Group] = &[
 
 /// Parses and carries out a whole command line; gives the exit status.
 pub fn main(words: &[OsString]) -> Result<u8> {
-    if words.first().is_some_and(|name| std::path::Path::new(name).file_name().is_some_and(|name| name == oci::NAME)) {
-        return Ok(oci::main(&words[1..]));
+    match words.first().and_then(|name| std::path::Path::new(name).file_name()) {
+        Some(name) if name == oci::NAME => return Ok(oci::main(&words[1..])),
+        Some(name) if name == quadlet::NAME => return quadlet::generator(&words[1..]),
+        _ => {}
     }
     let (globals, rest) = globals(words.get(1..).unwrap_or_default())?;
     let Some(word) = rest.first() else {

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::files::{now, read_versioned, write_replacing};
 pub use self::lock::{Lock, lock, try_lock};
-pub use self::record::Record;
+pub use self::record::{Record, Typed};
 pub use self::running::{Running, RunningFile, ask_to_end, ask_to_stop, asked_to_stop};
 pub use self::status::Status;
 pub use self::time::rfc3339;

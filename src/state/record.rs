@@ -38,6 +38,20 @@ pub struct Record {
     pub command: Vec<String>,
     /// What was asked for.
     pub run: RunSpec,
+    /// How that was typed; None of what an older `rl` has made.
+    #[serde(default)]
+    pub typed: Option<Typed>,
+}
+
+/// The words behind `rl run` or `rl create`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Typed {
+    /// Where; paths may have been relative.
+    pub dir: PathBuf,
+    /// Before IMAGE.
+    pub flags: Vec<String>,
+    /// IMAGE, or the directory, and the command.
+    pub rest: Vec<String>,
 }
 
 impl Record {
@@ -56,6 +70,7 @@ impl Record {
             driver: None,
             command: Vec::new(),
             run: run.clone(),
+            typed: None,
         }
     }
 

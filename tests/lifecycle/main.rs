@@ -17,6 +17,7 @@ mod logs;
 mod podman;
 mod postgres;
 mod restarts;
+mod services;
 mod shown;
 mod soak;
 mod volumes;

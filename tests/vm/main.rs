@@ -10,6 +10,7 @@ mod support;
 mod foreign;
 mod limits;
 mod logins;
+mod services;
 
 /// Whether this is the virtual machine.
 fn inside() -> bool {

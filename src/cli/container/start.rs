@@ -9,6 +9,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::{attach, end, flag, names, value, word, words};
 use crate::cli::run::detached;
+use crate::cli::units;
 use crate::cli::{Globals, Verb};
 use crate::error::{Error, Result, catalog::command_line, catalog::state};
 use crate::host::Host;
@@ -53,6 +54,8 @@ fn start(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let (ours, theirs) = attach::pair()?;
     detached::start(&host, &container.record.id, Some(&theirs))?;
     drop(theirs);
+    // For a service of systemd's: it is started when the container is.
+    units::ready();
     attach::relay(ours, &containers, &container, with_input, &keys, proxy)
 }
 

@@ -31,7 +31,7 @@ use crate::runtime::supervisor::Origin;
 use crate::spec::files::HOST_GATEWAY;
 use crate::spec::network::Network;
 use crate::spec::{self, Extras, Facts, Identity, Ids, ImageConfig, RunSpec, UserNs, Volume};
-use crate::state::{Containers, Record, Status};
+use crate::state::{Containers, Record, Status, Typed};
 use crate::volume;
 
 /// Everything that is known before anything is made.
@@ -133,6 +133,7 @@ impl Made {
         record.platform = ground.platform.as_ref().map(Platform::to_string);
         let store = ground.pin.as_ref().map(|pin| pin.store().to_owned());
         record.store = store.filter(|store| *store != host.dirs.data);
+        record.typed = typed(run);
         record.driver = globals.storage_driver.map(|driver| driver.to_string());
         Ok(Self { container, record, ground, foreign, fresh: true, driver: globals.storage_driver })
     }
@@ -152,6 +153,16 @@ impl Made {
         let driver = self.driver;
         Launch { host, entered, made: self, mode }.start(&root, driver)
     }
+}
+
+/// The words of this process, where they are those of `rl run` or `rl create`.
+fn typed(run: &RunSpec) -> Option<Typed> {
+    let all: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let of_a_flag = |at: usize| at > 0 && ["--root", "--runroot", "--storage-driver"].contains(&all[at - 1].as_str());
+    let verb = (0..all.len()).find(|at| matches!(all[*at].as_str(), "run" | "create") && !of_a_flag(*at))?;
+    let image = all.len().checked_sub(run.command.len() + 1).filter(|image| *image > verb)?;
+    let (flags, rest) = (all[verb + 1..image].to_vec(), all[image..].to_vec());
+    Some(Typed { dir: std::env::current_dir().ok()?, flags, rest })
 }
 
 struct Launch<'a> {

@@ -1,0 +1,377 @@
+//! `.container` and `.volume` files: each key is a word of `rl create` or of `rl volume create`.
+//!
+//! Pure. podman's keys (podman-systemd.unit(5)). The surprise: a key that is not known here makes no unit at all. A container that starts
+//! without the limit or the label that its file asks for would be worse than one that does not start.
+
+use std::path::{Path, PathBuf};
+
+use super::super::units::{Sections, Service, word, words};
+use super::file::{File, split, truth};
+
+/// What a key is a word of.
+enum Key {
+    /// The last one counts: `--flag=VALUE`.
+    One(&'static str),
+    /// Each is one: `--flag=VALUE`.
+    Each(&'static str),
+    /// Each has several, with quotes.
+    Words(&'static str),
+    /// `--flag` where it is true.
+    Truth(&'static str),
+    /// `--flag=VALUE`, and a path that starts with a dot is below the file's directory.
+    Path(&'static str),
+    /// See [`special`].
+    Special,
+}
+
+const KEYS: [(&str, Key); 62] = [
+    ("AddCapability", Key::Words("cap-add")),
+    ("AddDevice", Key::Each("device")),
+    ("AddHost", Key::Each("add-host")),
+    ("CgroupsMode", Key::One("cgroups")),
+    ("ContainerName", Key::Special),
+    ("DNS", Key::Each("dns")),
+    ("DNSOption", Key::Each("dns-option")),
+    ("DNSSearch", Key::Each("dns-search")),
+    ("DropCapability", Key::Words("cap-drop")),
+    ("Entrypoint", Key::One("entrypoint")),
+    ("Environment", Key::Words("env")),
+    ("EnvironmentFile", Key::Path("env-file")),
+    ("Exec", Key::Special),
+    ("GIDMap", Key::Each("gidmap")),
+    ("GlobalArgs", Key::Special),
+    ("Group", Key::Special),
+    ("GroupAdd", Key::Each("group-add")),
+    ("HealthCmd", Key::One("health-cmd")),
+    ("HealthInterval", Key::One("health-interval")),
+    ("HealthOnFailure", Key::One("health-on-failure")),
+    ("HealthRetries", Key::One("health-retries")),
+    ("HealthStartPeriod", Key::One("health-start-period")),
+    ("HealthTimeout", Key::One("health-timeout")),
+    ("HostName", Key::One("hostname")),
+    ("Image", Key::Special),
+    ("Label", Key::Words("label")),
+    ("LogDriver", Key::Special),
+    ("LogOpt", Key::Each("log-opt")),
+    ("Mask", Key::Special),
+    ("Memory", Key::One("memory")),
+    ("Mount", Key::Each("mount")),
+    ("Network", Key::Special),
+    ("NoNewPrivileges", Key::Special),
+    ("Notify", Key::Special),
+    ("PidsLimit", Key::One("pids-limit")),
+    ("PodmanArgs", Key::Special),
+    ("PublishPort", Key::Each("publish")),
+    ("Pull", Key::One("pull")),
+    ("ReadOnly", Key::Truth("read-only")),
+    ("ReadOnlyTmpfs", Key::Special),
+    ("Rootfs", Key::Special),
+    ("RunInit", Key::Truth("init")),
+    ("SeccompProfile", Key::Special),
+    ("ServiceName", Key::Special),
+    ("ShmSize", Key::One("shm-size")),
+    ("StartWithPod", Key::Special),
+    ("StopSignal", Key::One("stop-signal")),
+    ("StopTimeout", Key::One("stop-timeout")),
+    ("Sysctl", Key::Words("sysctl")),
+    ("Tmpfs", Key::Each("tmpfs")),
+    ("UIDMap", Key::Each("uidmap")),
+    ("Ulimit", Key::Each("ulimit")),
+    ("Unmask", Key::Special),
+    ("User", Key::Special),
+    ("UserNS", Key::One("userns")),
+    ("Volume", Key::Special),
+    ("WorkingDir", Key::One("workdir")),
+    ("HealthStartupInterval", Key::One("health-start-interval")),
+    ("HealthLogDestination", Key::Special),
+    ("DefaultDependencies", Key::Special),
+    ("HttpProxy", Key::Truth("http-proxy")),
+    ("Platform", Key::One("platform")),
+];
+
+/// A unit that was made.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Made {
+    /// Without `.service`.
+    pub(super) name: String,
+    pub(super) sections: Sections,
+}
+
+/// What is known of the other files.
+pub(super) trait Others {
+    /// The name of the volume of `NAME.volume`; None: there is no such file.
+    fn volume(&self, file: &str) -> Option<String>;
+}
+
+/// The service of `stem.container`; what is wrong with it, all at once.
+pub(super) fn container(
+    stem: &str,
+    path: &Path,
+    file: &File,
+    rl: &str,
+    others: &dyn Others,
+) -> Result<Made, Vec<String>> {
+    let mut wrong: Vec<String> = file
+        .lines("Container")
+        .iter()
+        .filter(|(key, _)| !KEYS.iter().any(|(known, _)| known == key))
+        .map(|(key, _)| format!("[Container] {key}= is not known to rl"))
+        .collect();
+    let mut create =
+        Create { file, dir: path.parent().unwrap_or(Path::new("/")), flags: Vec::new(), needs: Vec::new(), others };
+    for (key, kind) in &KEYS {
+        if let Err(why) = create.key(key, kind) {
+            wrong.push(format!("[Container] {key}=: {why}"));
+        }
+    }
+    let (source, command) = create.source().unwrap_or_else(|why| {
+        wrong.push(why);
+        Default::default()
+    });
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    let last = |key| file.last("Container", key);
+    let name = last("ContainerName").unwrap_or(if stem.contains('@') { "systemd-%p_%i" } else { "systemd-%N" });
+    let mut all = vec![format!("--name={name}")];
+    all.append(&mut create.flags);
+    all.extend(source);
+    all.extend(command);
+    let globals: Vec<String> =
+        file.all("Container", "GlobalArgs").into_iter().flat_map(|text| split(text).unwrap_or_default()).collect();
+    let rl = [vec![rl.to_owned()], globals.iter().map(|one| word(one, true)).collect()].concat().join(" ");
+    let service =
+        Service { rl, name: word(name, true), create: Some(words(all.iter().map(String::as_str), true)), stop: None };
+    let called = last("ServiceName").unwrap_or(stem).to_owned();
+    Ok(Made { name: called, sections: sections(path, file, "Container", &create.needs, service.lines()) })
+}
+
+/// The service of `stem.volume`, and the volume's name.
+pub(super) fn volume(stem: &str, path: &Path, file: &File, rl: &str) -> Result<Made, Vec<String>> {
+    let mut wrong = Vec::new();
+    let mut all: Vec<String> = Vec::new();
+    for (key, value) in file.lines("Volume") {
+        match (key.as_str(), value.as_str()) {
+            ("VolumeName" | "ServiceName", _) | ("Driver", "local" | "") => {}
+            ("Label", text) => match split(text) {
+                Ok(labels) => all.extend(labels.into_iter().map(|label| format!("--label={label}"))),
+                Err(why) => wrong.push(format!("[Volume] Label=: {why}")),
+            },
+            _ => wrong.push(format!("[Volume] {key}={value} is not known to rl")),
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    all.push(volume_name(stem, file));
+    let lines = [
+        ("Type", "oneshot".to_owned()),
+        ("RemainAfterExit", "yes".to_owned()),
+        // One that is there is left as it is.
+        ("ExecStart", format!("{rl} volume create {}", words(all.iter().map(String::as_str), true))),
+    ];
+    let lines = lines.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let name = file.last("Volume", "ServiceName").map_or_else(|| format!("{stem}-volume"), str::to_owned);
+    Ok(Made { name, sections: sections(path, file, "Volume", &[], lines) })
+}
+
+/// podman's.
+pub(super) fn volume_name(stem: &str, file: &File) -> String {
+    file.last("Volume", "VolumeName").map_or_else(|| format!("systemd-{stem}"), str::to_owned)
+}
+
+/// The file's own sections, with what makes it a service; its own one is kept for people, as podman does it.
+fn sections(path: &Path, file: &File, own: &str, needs: &[String], lines: Vec<(String, String)>) -> Sections {
+    let pair = |key: &str, value: String| (key.to_owned(), value);
+    let mut unit = file.lines("Unit").to_vec();
+    unit.push(pair("SourcePath", path.display().to_string().replace('%', "%%")));
+    for need in needs {
+        unit.extend([pair("Requires", need.clone()), pair("After", need.clone())]);
+    }
+    let mut service = vec![pair("Environment", "RL_SYSTEMD_UNIT=%n".to_owned())];
+    service.extend(lines);
+    // Behind ours, so that the file has the last word.
+    service.extend(file.lines("Service").iter().cloned());
+    let mut all = vec![
+        ("Unit".to_owned(), unit),
+        (format!("X-{own}"), file.lines(own).to_vec()),
+        ("Service".to_owned(), service),
+    ];
+    all.extend(file.0.iter().filter(|(name, _)| !["Unit", "Service", own].contains(&name.as_str())).cloned());
+    all
+}
+
+struct Create<'a> {
+    file: &'a File,
+    dir: &'a Path,
+    flags: Vec<String>,
+    /// Units that must be there before.
+    needs: Vec<String>,
+    others: &'a dyn Others,
+}
+
+impl Create<'_> {
+    fn all(&self, key: &str) -> Vec<String> {
+        self.file.all("Container", key).into_iter().map(str::to_owned).collect()
+    }
+
+    fn flag(&mut self, name: &str, value: &str) {
+        self.flags.push(format!("--{name}={value}"));
+    }
+
+    fn key(&mut self, key: &str, kind: &Key) -> Result<(), String> {
+        let all = self.all(key);
+        match kind {
+            Key::One(name) => all.last().into_iter().for_each(|value| self.flag(name, value)),
+            Key::Each(name) => all.iter().for_each(|value| self.flag(name, value)),
+            Key::Path(name) => {
+                for value in &all {
+                    let path = self.path(value);
+                    self.flag(name, &path);
+                }
+            }
+            Key::Words(name) => {
+                for value in &all {
+                    split(value)?.iter().for_each(|word| self.flag(name, word));
+                }
+            }
+            Key::Truth(name) => {
+                if let Some(value) = all.last() {
+                    let value = truth(value)?;
+                    self.flag(name, if value { "true" } else { "false" });
+                }
+            }
+            Key::Special => all.iter().try_for_each(|value| self.special(key, value))?,
+        }
+        Ok(())
+    }
+
+    /// Keys with a meaning of their own, one value at a time.
+    fn special(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let not_here = |what: &str| Err(format!("{value}: {what}"));
+        match key {
+            "User" => {
+                let group = self.file.last("Container", "Group").map_or_else(String::new, |group| format!(":{group}"));
+                self.flag("user", &format!("{value}{group}"));
+            }
+            "Group" if self.file.last("Container", "User").is_none() => return not_here("a group needs User="),
+            "NoNewPrivileges" if truth(value)? => self.flag("security-opt", "no-new-privileges"),
+            "SeccompProfile" => self.flag("security-opt", &format!("seccomp={value}")),
+            "Mask" => self.flag("security-opt", &format!("mask={value}")),
+            "Unmask" => self.flag("security-opt", &format!("unmask={value}")),
+            // Its output is the unit's, in the journal; what else there is would be a second copy.
+            "LogDriver" if matches!(value, "journald" | "passthrough" | "none") => self.flag("log-driver", "none"),
+            "LogDriver" => self.flag("log-driver", value),
+            "PodmanArgs" => self.flags.extend(split(value)?),
+            "GlobalArgs" | "Exec" => drop(split(value)?),
+            "ReadOnlyTmpfs" if !truth(value)? => {
+                return not_here("rl has tmpfs on /tmp, /run and /var/tmp with --read-only");
+            }
+            "Notify" if value != "healthy" && !truth(value)? => {}
+            "Notify" => return not_here("rl tells systemd that the container runs; the container can't"),
+            "Network" if value.ends_with(".network") || value.ends_with(".container") => {
+                return not_here("rl quadlet reads .container and .volume files");
+            }
+            "Network" => self.flag("network", value),
+            "Volume" => self.volume(value)?,
+            "StartWithPod" | "HealthLogDestination" | "DefaultDependencies" => {
+                return not_here("it is not known to rl");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// `NAME.volume:/path`, `./dir:/path`, or as it stands.
+    fn volume(&mut self, value: &str) -> Result<(), String> {
+        let (source, rest) = value.split_once(':').map_or((value, None), |(source, rest)| (source, Some(rest)));
+        let joined = |source: &str| rest.map_or_else(|| source.to_owned(), |rest| format!("{source}:{rest}"));
+        if let (Some(stem), Some(_)) = (source.strip_suffix(".volume"), rest) {
+            let name = self.others.volume(source).ok_or_else(|| format!("there is no file {source}"))?;
+            self.needs.push(format!("{stem}-volume.service"));
+            self.flag("volume", &joined(&name));
+        } else {
+            let source = if rest.is_some() { self.path(source) } else { source.to_owned() };
+            self.flag("volume", &joined(&source));
+        }
+        Ok(())
+    }
+
+    fn path(&self, value: &str) -> String {
+        if value.starts_with('.') {
+            let mut path = PathBuf::from(self.dir);
+            path.extend(Path::new(value).components().filter(|part| *part != std::path::Component::CurDir));
+            return path.display().to_string();
+        }
+        value.to_owned()
+    }
+
+    /// The image or the root directory, and the command.
+    fn source(&self) -> Result<(Vec<String>, Vec<String>), String> {
+        let last = |key: &str| self.file.last("Container", key).map(str::to_owned);
+        let command = last("Exec").map_or(Ok(Vec::new()), |text| split(&text))?;
+        match (last("Image"), last("Rootfs")) {
+            (Some(image), None) if [".image", ".build"].iter().any(|kind| image.ends_with(kind)) => {
+                Err(format!("[Container] Image={image}: rl quadlet reads .container and .volume files"))
+            }
+            (Some(image), None) => Ok((vec![image], command)),
+            (None, Some(root)) => Ok((vec!["--rootfs".to_owned(), root], command)),
+            (Some(_), Some(_)) => Err("[Container] has both Image= and Rootfs=".into()),
+            (None, None) => Err("[Container] has neither Image= nor Rootfs=".into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct None_;
+    impl Others for None_ {
+        fn volume(&self, file: &str) -> Option<String> {
+            (file == "data.volume").then(|| "systemd-data".to_owned())
+        }
+    }
+
+    fn made(text: &str) -> Result<Made, Vec<String>> {
+        let mut file = File::default();
+        file.add(text).expect("a unit");
+        container("web", Path::new("/q/web.container"), &file, "/usr/bin/rl", &None_)
+    }
+
+    fn create(text: &str) -> String {
+        let made = made(text).expect("a service");
+        let (_, lines) = made.sections.into_iter().find(|(name, _)| name == "Service").expect("a service");
+        let start = "/usr/bin/rl create ";
+        lines.into_iter().find_map(|(_, value)| value.strip_prefix(start).map(str::to_owned)).expect("create")
+    }
+
+    #[test]
+    fn keys_are_sorted() {
+        assert!(KEYS.iter().enumerate().all(|(at, (key, _))| KEYS[..at].iter().all(|(other, _)| other != key)));
+    }
+
+    #[test]
+    fn keys_are_words_of_create() {
+        let text = "[Container]\nImage=debian\nExec=sh -c \"echo $X; sleep 9\"\nEnvironment=A=1 \"B=2 3\"\nPublishPort=80:80\nPublishPort=81:81\n\
+                    Volume=data.volume:/data\nVolume=./conf:/etc/conf:ro\nUser=5\nGroup=6\nReadOnly=yes\nNoNewPrivileges=true\n";
+        assert_eq!(
+            create(text),
+            "--name=systemd-%N --env=A=1 \"--env=B=2 3\" --security-opt=no-new-privileges --publish=80:80 --publish=81:81 \
+             --read-only=true --user=5:6 --volume=systemd-data:/data --volume=/q/conf:/etc/conf:ro debian sh -c \"echo $X; sleep 9\""
+        );
+        let made = made(text).expect("a service");
+        assert!(made.sections[0].1.contains(&("Requires".to_owned(), "data-volume.service".to_owned())));
+    }
+
+    #[test]
+    fn what_is_not_known_is_named_and_makes_no_unit() {
+        let wrong =
+            made("[Container]\nImage=a\nSecret=x\nNetwork=my.network\nAutoUpdate=registry\n").expect_err("wrong");
+        let all = wrong.join("\n");
+        for key in ["Secret", "AutoUpdate", "my.network"] {
+            assert!(all.contains(key), "{all}");
+        }
+        assert!(made("[Container]\nExec=a\n").is_err() && made("[Container]\nImage=a\nRootfs=/b\n").is_err());
+    }
+}
