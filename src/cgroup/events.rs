@@ -40,14 +40,23 @@ fn kills(dir: &Path) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }
 
-/// Until every process stands still, or runs again; the kernel says so in cgroup.events.
+/// Until every process stands still, or runs again.
 pub(super) fn wait_frozen(dir: &Path, frozen: bool) -> Result<()> {
+    wait_for(dir, &format!("frozen {}", u8::from(frozen)))
+}
+
+/// Until the last process has ended.
+pub(super) fn wait_empty(dir: &Path) -> Result<()> {
+    wait_for(dir, "populated 0")
+}
+
+/// The kernel says so in cgroup.events.
+fn wait_for(dir: &Path, wanted: &str) -> Result<()> {
     let file = dir.join("cgroup.events");
     let doing = || format!("wait for {}", file.display());
     let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).context(&codes::APPLY, doing)?;
     watch.add_watch(&file, AddWatchFlags::IN_MODIFY).context(&codes::APPLY, doing)?;
     let deadline = Instant::now() + Duration::from_secs(10);
-    let wanted = format!("frozen {}", u8::from(frozen));
     loop {
         let text = std::fs::read_to_string(&file).context(&codes::APPLY, doing)?;
         if text.lines().any(|line| line == wanted) {

@@ -31,6 +31,11 @@ pub(super) fn make(base: &Path, plan: &CgroupPlan, owner: Owner) -> Result<Group
         enable(&dir, &plan.limits)?;
     }
     let group = Group { dir: dir.join(&plan.name), unit: None };
+    if !processes(&group.dir).is_empty() {
+        // Its limits are not ours to change, nor its processes to end.
+        let error = Error::new(&codes::APPLY, format!("make the control group {}", group.dir.display()));
+        return Err(error.because("it has processes already"));
+    }
     directory(&group.dir)?;
     let limited = limit(&group.dir, &plan.limits).and_then(|()| own(&group.dir, plan, owner));
     if let Err(error) = limited {

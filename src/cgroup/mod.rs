@@ -259,6 +259,23 @@ impl Group {
         Ok(())
     }
 
+    /// Ends every process that is left and waits until the last one has gone.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn end(&self) -> Result<()> {
+        // A group that has gone has no processes.
+        if self.processes().is_empty() {
+            return Ok(());
+        }
+        self.signal_all(libc::SIGKILL)?;
+        match events::wait_empty(&self.dir) {
+            // A scope's goes by itself.
+            Err(error) if self.dir.exists() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// After the container's end. A scope is systemd's to remove; its directory goes with its last process.
     pub fn remove(&self) {
         let below = self.dir.strip_prefix(place::ROOT).is_ok_and(|below| below != Path::new(""));

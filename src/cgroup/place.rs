@@ -16,6 +16,7 @@ use nix::unistd::{AccessFlags, Pid, access};
 use super::scope::Manager;
 use crate::error::{Context, Error, Result, catalog::cgroup as codes};
 use crate::plan::cgroup::{CgroupPlan, Limits};
+use crate::spec::resources::Way;
 use crate::sys::xattr;
 
 /// Where cgroup2 is.
@@ -46,6 +47,8 @@ pub enum Reason {
     NoUserManager,
     /// --cgroups=split where the caller's group is not theirs.
     NotSplit,
+    /// A directory was asked for where nothing can be made.
+    NoDirectory,
 }
 
 impl Reason {
@@ -68,6 +71,8 @@ impl Reason {
                 .because("/sys/fs/cgroup is hybrid: the controllers are in cgroup v1"),
             Self::NoSystemd => Error::new(&codes::NO_MANAGER, doing),
             Self::NoUserManager => Error::new(&codes::NO_USER_MANAGER, doing),
+            Self::NoDirectory => Error::new(&codes::NO_MANAGER, doing)
+                .because("the manager cgroupfs makes directories, and neither the hierarchy nor the own group can be written"),
             Self::NotSplit => Error::new(&codes::NO_MANAGER, doing)
                 .because("--cgroups=split divides the caller's own group, which is not delegated to you")
                 .fix("Start rl in a unit with Delegate=yes, for example: systemd-run --user --scope -p Delegate=yes rl run ..."),
@@ -80,9 +85,13 @@ pub(super) fn find(plan: &CgroupPlan) -> Result<Place, Reason> {
     hierarchy()?;
     // A parent that is a slice is systemd's affair.
     let slice = plan.parent.as_deref().is_some_and(|parent| parent.ends_with(".slice"));
+    if plan.way == Way::Directory && !slice {
+        return directory(plan);
+    }
     // Nobody's processes are moved about for a group that is only wished for.
     if (plan.needed || plan.split)
         && !slice
+        && plan.way != Way::Scope
         && let Some(base) = own_subtree()
     {
         return Ok(Place::Subtree(base));
@@ -93,13 +102,27 @@ pub(super) fn find(plan: &CgroupPlan) -> Result<Place, Reason> {
     manager().map(Place::Manager)
 }
 
+/// What an engine means by cgroupfs: a path of the whole hierarchy for whoever can write there, else one below the own group.
+fn directory(plan: &CgroupPlan) -> Result<Place, Reason> {
+    let parent = plan.parent.as_deref().unwrap_or_default();
+    if is_writable(&Path::new(ROOT).join(parent.trim_start_matches('/'))) {
+        return Ok(Place::Subtree(ROOT.into()));
+    }
+    let own = if plan.needed { own_subtree() } else { None };
+    own.map(Place::Subtree).ok_or(Reason::NoDirectory)
+}
+
+/// By the nearest directory that is there.
+fn is_writable(whole: &Path) -> bool {
+    let there = whole.ancestors().find(|dir| dir.is_dir());
+    there.is_some_and(|dir| access(&dir.join("cgroup.procs"), AccessFlags::W_OK).is_ok())
+}
+
 /// Where a directory with a `/` before it is: in the hierarchy itself, where that can be written (root, or a path that the caller
 /// was told); else below the caller's own group.
 pub(super) fn absolute(base: &Path, parent: &str) -> PathBuf {
     let whole = Path::new(ROOT).join(parent.trim_start_matches('/'));
-    let there = whole.ancestors().find(|dir| dir.is_dir());
-    let writable = there.is_some_and(|dir| access(&dir.join("cgroup.procs"), AccessFlags::W_OK).is_ok());
-    if writable { whole } else { base.join(parent.trim_start_matches('/')) }
+    if is_writable(&whole) { whole } else { base.join(parent.trim_start_matches('/')) }
 }
 
 /// The user's manager, or for root the machine's.

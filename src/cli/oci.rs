@@ -5,6 +5,7 @@
 //! read the second; and it is one line without rl's usual advice, which an engine would only garble.
 
 mod log;
+mod update;
 mod verbs;
 
 use std::ffi::OsString;
@@ -41,7 +42,11 @@ struct Verb {
 
 /// The verbs' names, for help.
 pub fn names() -> Vec<&'static str> {
-    verbs::ALL.iter().map(|verb| verb.name).collect()
+    all().map(|verb| verb.name).collect()
+}
+
+fn all() -> impl Iterator<Item = &'static Verb> {
+    verbs::ALL.iter().chain(update::ALL)
 }
 
 /// Parses and carries out what follows `rl oci`; tells errors itself and gives the exit status.
@@ -74,13 +79,9 @@ fn verb(globals: &Globals, words: &[OsString]) -> Result<u8> {
             let what = format!("{} is not supported: this runtime has no CRIU", word.to_string_lossy());
             return Err(Error::new(&oci::UNSUPPORTED, what));
         }
-        Some("pause" | "resume" | "update" | "events") => {
-            let what = format!("{} is not supported: this runtime makes no cgroups", word.to_string_lossy());
-            return Err(Error::new(&oci::UNSUPPORTED, what));
-        }
         _ => {}
     }
-    let Some(verb) = verbs::ALL.iter().find(|verb| word == verb.name) else {
+    let Some(verb) = all().find(|verb| word == verb.name) else {
         let what = format!("{NAME} has no verb {:?}", word.to_string_lossy());
         return Err(Error::new(&command_line::USAGE, what));
     };
@@ -175,7 +176,7 @@ impl Globals {
 
 fn help() -> String {
     let mut text = format!("{ABOUT}\n\nUsage: rl oci [FLAGS] VERB ...   or: {NAME} [FLAGS] VERB ...\n\n");
-    for verb in verbs::ALL {
+    for verb in all() {
         text.push_str(&format!("  {:<10} {}\n", verb.name, verb.about));
     }
     text.push_str(

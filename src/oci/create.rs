@@ -13,15 +13,15 @@ use nix::unistd::Pid;
 use super::bundle::{self, Bundle};
 use super::caller::{Handing, Terminal};
 use super::state::{Container, Saved, Status};
-use super::{Runtime, delete, maps};
-use crate::error::{Context, Error, Result, catalog::command_line, catalog::oci, catalog::state};
+use super::{Runtime, delete, group, maps};
+use crate::cgroup::{Group, Held};
+use crate::error::{Context, Error, Result, catalog::oci, catalog::state};
 use crate::host::{Host, Kind};
 use crate::plan::{self, Plan, RootSource};
 use crate::runtime::base;
 use crate::runtime::parent::{self, Started};
 use crate::runtime::{gate, hooks, seccomp, supervise};
 use crate::spec::ids::Base;
-use crate::spec::resources::Cgroups;
 use crate::spec::{Bundled, Extras, Identity, Ids, SeccompChoice, UserNs};
 
 /// The flags of `create` and `run`.
@@ -49,8 +49,8 @@ pub struct Flags {
 /// Whatever keeps the container from being made; nothing of it is left then.
 pub fn create(runtime: &Runtime, flags: &Flags) -> Result<()> {
     let place = Place::make(runtime, flags)?;
-    let made = gate::make(&place.dir).and_then(|()| place.begin(true, true).map(drop));
-    place.finish(made)
+    let made = gate::make(&place.dir).and_then(|()| place.begin(true, true));
+    place.finish(made.map(|(_, started)| leave(started.group)))
 }
 
 /// `start`.
@@ -78,7 +78,7 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
 pub fn run(runtime: &Runtime, flags: &Flags, detach: bool) -> Result<u8> {
     let place = Place::make(runtime, flags)?;
     let begun = place.begin(false, detach);
-    let (plan, Started { child, signals, terminal, network, group: _ }) = match begun {
+    let (plan, Started { child, signals, terminal, network, group }) = match begun {
         Ok(begun) => begun,
         Err(error) => return place.finish(Err(error)).map(|()| 0),
     };
@@ -86,16 +86,23 @@ pub fn run(runtime: &Runtime, flags: &Flags, detach: bool) -> Result<u8> {
         poststart(bundle, &flags.id, child.pid.as_raw());
     }
     if detach {
+        leave(group);
         return Ok(0);
     }
     let exit = supervise::supervise(child, &signals, terminal.and_then(Terminal::console), network);
     if !plan.namespaces.pid.is_new() {
         supervise::end_descendants();
     }
+    leave(group);
     if !flags.keep {
         delete::remove(&Container::find(runtime, &flags.id)?)?;
     }
     Ok(exit?.status())
+}
+
+/// The group goes with `delete`, not with this process.
+fn leave(group: Option<Held>) {
+    group.map(Held::keep);
 }
 
 /// A failure of these is told and changes nothing (runtime.md, Lifecycle).
@@ -144,22 +151,18 @@ impl<'a> Place<'a> {
         let extras = self.extras(awaits, detached);
         let ids = self.ids()?;
         let plan = self.plan(&extras, &ids)?;
-        if plan.cgroup.as_ref().is_some_and(|group| group.needed) {
-            // Never ignored; what asks for no limit says `devices` at most.
-            let what = "linux.resources is not supported: rl oci makes no control groups yet";
-            return Err(Error::new(&command_line::SPECIFICATION, what));
-        }
         self.flags.handing.check(&plan, detached)?;
         let bounding = plan.bounding().unwrap_or_default();
         let filter = seccomp::program(&extras.seccomp, bounding, &self.runtime.filters())?;
         let started = parent::begin(
             &plan,
             filter.as_ref(),
-            None,
+            group::prepare(&self.bundle.spec, &plan)?,
             |pid| self.record(pid, &plan),
             |master| self.flags.handing.terminal(master),
         )?;
-        if let Err(error) = self.flags.handing.tell(&started.child) {
+        let noted = started.group.as_ref().map_or(Ok(()), |held| self.note(&held.group));
+        if let Err(error) = noted.and_then(|()| self.flags.handing.tell(&started.child)) {
             started.child.kill();
             return Err(error);
         }
@@ -177,7 +180,7 @@ impl<'a> Place<'a> {
             seccomp: seccomp.map_or(SeccompChoice::Unconfined, |profile| SeccompChoice::Exact(Box::new(profile))),
             interactive: true,
             home_given: env.iter().any(|pair| pair.starts_with("HOME=")),
-            cgroups: Cgroups::default(),
+            cgroups: self.runtime.cgroups(),
             emulators: Vec::new(),
             volumes: Vec::new(),
             wiring: crate::spec::network::Wiring::default(),
@@ -214,6 +217,13 @@ impl<'a> Place<'a> {
         saved.setgroups = plan.ids.setgroups;
         saved.own_pids = plan.namespaces.pid.is_new();
         saved.write(&self.dir)
+    }
+
+    /// Known only when the process is in it.
+    fn note(&self, group: &Group) -> Result<()> {
+        let mut container = Container::find(self.runtime, &self.flags.id)?;
+        container.saved.group = Some(group.clone());
+        container.saved.write(&self.dir)
     }
 }
 

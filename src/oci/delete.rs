@@ -65,6 +65,10 @@ fn wait(pidfd: &OwnedFd) -> Result<(), Errno> {
 /// poststop hooks, whose failure is told and changes nothing.
 pub(super) fn remove(container: &Container) -> Result<()> {
     processes::end(container);
+    if let Some(group) = &container.saved.group {
+        group.end()?;
+        group.remove();
+    }
     let dir = &container.dir;
     match std::fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use nix::unistd::Pid;
 use oci_spec::runtime::Process;
 
 use super::bundle;
@@ -74,13 +75,24 @@ pub fn exec(runtime: &Runtime, flags: &Flags) -> Result<u8> {
     flags.handing.check(&plan, flags.detach)?;
     on_first_processors(&process)?;
     let filter = seccomp::program(&extras.seccomp, plan.bounding().unwrap_or_default(), &runtime.filters())?;
-    let Started { child, signals, terminal, network, group: _ } =
-        parent::begin(&plan, filter.as_ref(), None, |_| Ok(()), |master| flags.handing.terminal(master))?;
+    let Started { child, signals, terminal, network, group: _ } = parent::begin(
+        &plan,
+        filter.as_ref(),
+        None,
+        |pid| admit(&container, pid),
+        |master| flags.handing.terminal(master),
+    )?;
     flags.handing.tell(&child)?;
     if flags.detach {
         return Ok(0);
     }
     Ok(supervise::supervise(child, &signals, terminal.and_then(Terminal::console), network)?.status())
+}
+
+/// The new process counts as one of the container's from before it does anything.
+fn admit(container: &Container, pid: Pid) -> Result<()> {
+    let group = container.saved.group.as_ref();
+    group.map_or(Ok(()), |group| group.admit(Pid::from_raw(container.saved.pid), pid))
 }
 
 /// process.execCPUAffinity.initial: where the new process is born, until it is in the container's cgroup.

@@ -10,8 +10,10 @@ pub mod caller;
 pub mod config;
 pub mod create;
 pub mod delete;
+pub mod events;
 pub mod exec;
 pub mod features;
+pub mod group;
 mod maps;
 pub mod processes;
 pub mod signal;
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::state as codes};
 use crate::host::{Caller, Dirs, Kind};
+use crate::spec::resources::{Cgroups, Mode, Way};
 
 /// Which cgroup manager was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -79,6 +82,16 @@ impl Runtime {
     fn make_root(&self) -> Result<()> {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root);
         made.context(&codes::STATE, || format!("make {}", self.root.display()))
+    }
+
+    /// What becomes of the containers' control groups.
+    fn cgroups(&self) -> Cgroups {
+        let (mode, way) = match self.manager {
+            Manager::Cgroupfs => (Mode::Auto, Way::Directory),
+            Manager::Systemd => (Mode::Auto, Way::Scope),
+            Manager::Disabled => (Mode::Disabled, Way::Any),
+        };
+        Cgroups { mode, way, ..Cgroups::default() }
     }
 
     /// Where compiled filters are kept; no id begins with a dot.

@@ -1,6 +1,6 @@
 //! Which processes a container has.
 //!
-//! With a pid namespace of its own, those in it, whoever their parents are; without one, the first process and its descendants. The
+//! Those of its control group; without one, but with a pid namespace of its own, those in it, whoever their parents are; without one, the first process and its descendants. The
 //! surprise: with a pid namespace nothing ever has to be ended one by one, because the kernel ends all with the first.
 
 use std::collections::{HashMap, HashSet};
@@ -19,6 +19,11 @@ pub fn list(container: &Container) -> Vec<i32> {
         return Vec::new();
     }
     let first = container.saved.pid;
+    if let Some(group) = &container.saved.group {
+        let mut pids: Vec<i32> = group.processes().into_iter().map(Pid::as_raw).collect();
+        pids.sort_unstable();
+        return pids;
+    }
     let mut pids = if container.saved.own_pids { in_namespace(first) } else { descendants(first) };
     pids.sort_unstable();
     pids
@@ -58,8 +63,11 @@ fn descendants(first: i32) -> Vec<i32> {
 /// `kill --all`: a container that has ended already is no failure.
 ///
 /// # Errors
-/// None so far.
+/// What the kernel says of its control group.
 pub fn signal_all(container: &Container, signal: i32) -> Result<()> {
+    if let Some(group) = &container.saved.group {
+        return if group.dir.exists() { group.signal_all(signal) } else { Ok(()) };
+    }
     for pid in list(container) {
         // Whoever has ended meanwhile needs no signal.
         if let Ok(pidfd) = open_pidfd(Pid::from_raw(pid)) {

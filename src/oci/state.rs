@@ -11,6 +11,7 @@ use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
 use super::Runtime;
+use crate::cgroup::Group;
 use crate::error::{Context, Error, Result, catalog::oci, catalog::state as codes};
 use crate::host::{kernel, procfs};
 use crate::plan;
@@ -42,6 +43,9 @@ pub struct Saved {
     pub setgroups: bool,
     /// Whether the kernel ends all its processes with the first one.
     pub own_pids: bool,
+    /// Its control group, where it has one.
+    #[serde(default)]
+    pub group: Option<Group>,
 }
 
 /// creating, created, running, paused, stopped.
@@ -123,6 +127,9 @@ impl Container {
         if self.process().is_none() {
             return Status::Stopped;
         }
+        if self.saved.group.as_ref().is_some_and(Group::is_frozen) {
+            return Status::Paused;
+        }
         if gate::is_closed(&self.dir) { Status::Created } else { Status::Running }
     }
 
@@ -169,6 +176,7 @@ impl Saved {
             spec,
             setgroups: true,
             own_pids: true,
+            group: None,
         }
     }
 

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::unsupported::bad;
 use crate::error::Result;
 use crate::spec::Identity;
-use crate::spec::resources::{Cgroups, Mode};
+use crate::spec::resources::{Cgroups, Mode, Way};
 
 /// `max` in the files of cgroup2, infinity in systemd's properties.
 pub const MAX: u64 = u64::MAX;
@@ -34,6 +34,8 @@ pub struct CgroupPlan {
     pub needed: bool,
     /// Container root may make groups below it.
     pub delegated: bool,
+    /// As what it may be made.
+    pub way: Way,
     /// What is limited.
     pub limits: Limits,
 }
@@ -75,6 +77,8 @@ pub(super) fn compile(linux: &Linux, wish: &Cgroups, identity: &Identity) -> Res
     let path = linux.cgroups_path().as_ref().filter(|path| !path.as_os_str().is_empty());
     if let Some(path) = path.filter(|_| wish.mode != Mode::Disabled) {
         let (parent, name) = place(&path.to_string_lossy())?;
+        // systemd knows no directories.
+        let parent = parent.filter(|parent| wish.way != Way::Scope || parent.ends_with(".slice"));
         return Ok(Some(CgroupPlan {
             name,
             parent,
@@ -83,6 +87,7 @@ pub(super) fn compile(linux: &Linux, wish: &Cgroups, identity: &Identity) -> Res
             // Engines always name one, also where none can be made.
             needed: limited,
             delegated: wish.delegated,
+            way: wish.way,
             limits,
         }));
     }
@@ -93,7 +98,7 @@ pub(super) fn compile(linux: &Linux, wish: &Cgroups, identity: &Identity) -> Res
     };
     let needed = wanted;
     // What goes on in the background is not to sit in the group of a login session.
-    let wanted = wanted || (wish.detached && wish.mode == Mode::Auto);
+    let wanted = wanted || (wish.mode == Mode::Auto && (wish.detached || wish.way != Way::Any));
     Ok(wanted.then(|| CgroupPlan {
         name: name(&identity.id),
         parent: wish.parent.clone(),
@@ -101,6 +106,7 @@ pub(super) fn compile(linux: &Linux, wish: &Cgroups, identity: &Identity) -> Res
         split: wish.mode == Mode::Split,
         needed,
         delegated: wish.delegated,
+        way: wish.way,
         limits,
     }))
 }

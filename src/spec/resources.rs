@@ -78,6 +78,18 @@ pub enum Mode {
     Split,
 }
 
+/// What a group may be made as.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Way {
+    /// A scope, or a directory where the caller's own group is theirs to divide.
+    #[default]
+    Any,
+    /// An engine has said cgroupfs: a directory where the path says, but for a path that names a scope.
+    Directory,
+    /// An engine has said systemd.
+    Scope,
+}
+
 /// Where the container's group is, and whose it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -90,6 +102,8 @@ pub struct Cgroups {
     pub delegated: bool,
     /// `-d`.
     pub detached: bool,
+    /// `--cgroup-manager` of `rl oci`.
+    pub way: Way,
 }
 
 impl Resources {

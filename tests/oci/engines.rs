@@ -35,6 +35,27 @@ mod as_root {
     use super::have;
     use crate::support::{Line, archive, binary, missing, top};
 
+    #[test]
+    fn podman_freezes_counts_and_removes_by_control_group() {
+        if !have(&["podman", "conmon"]) {
+            return;
+        }
+        let dir = tempfile::Builder::new().prefix("rl-groups-").tempdir_in("/var/tmp").expect("a directory");
+        let runtime = dir.path().join("rl-oci");
+        std::os::unix::fs::symlink(binary(), &runtime).expect("a link");
+        std::fs::create_dir(dir.path().join("podman")).expect("mkdir");
+        let mut command = std::process::Command::new("unshare");
+        command
+            .args(["--mount", "bash"])
+            .arg(top().join("tests/oci/groups.sh"))
+            .arg(&runtime)
+            .arg(dir.path().join("podman"));
+        command.env("RL_TEST_CACHE", archive("busybox.tar").parent().expect("a directory"));
+        let output = Line::new(command, "groups.sh".into()).output();
+        let failures: Vec<_> = output.stdout.lines().filter(|line| !line.starts_with("ok ")).collect();
+        assert!(output.status.success(), "{}\n{}", failures.join("\n"), output.stderr);
+    }
+
     /// Who submits the jobs; made by tests/run.sh.
     const USER: &str = "rltest1";
 

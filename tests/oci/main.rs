@@ -7,5 +7,6 @@ mod bundle;
 mod documents;
 mod engines;
 mod exec;
+mod groups;
 mod lifecycle;
 mod refused;

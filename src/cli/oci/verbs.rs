@@ -40,15 +40,15 @@ fn bare(command: Command) -> Command {
     command
 }
 
-fn with_id(command: Command) -> Command {
+pub(super) fn with_id(command: Command) -> Command {
     command.arg(Arg::new("id").value_name("ID").required(true))
 }
 
-fn path(name: &'static str, help: &'static str) -> Arg {
+pub(super) fn path(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name("PATH").value_parser(value_parser!(PathBuf)).help(help)
 }
 
-fn switch(name: &'static str, help: &'static str) -> Arg {
+pub(super) fn switch(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }
 
@@ -143,11 +143,11 @@ fn exec_flags(command: Command) -> Command {
         .arg(words("args", "the command"))
 }
 
-fn id(matches: &ArgMatches) -> String {
+pub(super) fn id(matches: &ArgMatches) -> String {
     matches.get_one::<String>("id").cloned().unwrap_or_default()
 }
 
-fn at(matches: &ArgMatches, name: &str) -> Option<PathBuf> {
+pub(super) fn at(matches: &ArgMatches, name: &str) -> Option<PathBuf> {
     matches.get_one::<PathBuf>(name).cloned()
 }
 

@@ -233,7 +233,7 @@ pub(super) fn cgroups(matches: &ArgMatches, unmask: &[String]) -> Result<Cgroups
         let what = "--cgroups=disabled with a limit, --cgroup-parent, --systemd or unmask=/sys/fs/cgroup";
         return Err(Error::new(&command_line::CONFLICT, what).fix("Leave one of them out."));
     }
-    Ok(Cgroups { mode, parent, delegated, detached: false })
+    Ok(Cgroups { mode, parent, delegated, ..Cgroups::default() })
 }
 
 /// `--systemd`; podman's `always` is the same here, because nothing is guessed from the command's name.
