@@ -4,6 +4,7 @@
 //! `launch`. The surprise: options stop at IMAGE, and `-h` is the hostname, as docker's and podman's users expect.
 
 pub(super) mod args;
+mod borrowed;
 pub mod detached;
 mod device;
 pub(super) mod env;

@@ -98,6 +98,12 @@ impl Container {
         pin.write(&self.data)
     }
 
+    /// The same of an image that is a volume of it.
+    pub fn pin_volume(&self, pin: &Pin, index: usize) -> Result<()> {
+        make_dir(&self.data)?;
+        pin.write_volume(&self.data, index)
+    }
+
     /// Removes what the container has left. `keep`: it stays, without what it needs to run.
     pub fn remove(self, keep: bool) -> Result<()> {
         let Identity { id, name, dir } = &self.identity;

@@ -72,7 +72,7 @@ impl Mounted {
                 Volume::Bind { source, target, options } => (source, target, options),
                 Volume::Named { source, copy: true, .. } if is_empty(source) => continue,
                 Volume::Named { source, target, options, .. } => (source, target, options),
-                Volume::Tmpfs { .. } => continue,
+                Volume::Image { .. } | Volume::Tmpfs { .. } => continue,
             };
             let relative = target.strip_prefix("/").unwrap_or(target);
             let doing = || format!("put {} on {}", source.display(), target.display());

@@ -3,11 +3,13 @@
 //! Owns the mount and its directory below the run directory. The surprise: it works only inside `rl unshare -m` (or another
 //! namespace of the caller's): what an unprivileged user mounts, no process outside can see.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::mount::{MntFlags, umount2};
+use nix::fcntl::{OFlag, open};
+use nix::mount::{MntFlags, MsFlags, umount2};
+use nix::sys::stat::Mode;
 
 use super::mounts::open_directory;
 use crate::error::{Context, Error, Result, catalog::image};
@@ -24,9 +26,51 @@ pub fn mount(layers: &[PathBuf], id: &str, run: &Path) -> Result<PathBuf> {
     }
     let target = open_directory(&on)?;
     let doing = || format!("mount it on {}", on.display());
-    let made = overlay(layers, &run.join("empty")).context(&image::MOUNT_IMAGE, doing)?;
-    attach(made.as_fd(), target.as_fd()).context(&image::MOUNT_IMAGE, doing)?;
+    match overlay(layers, &run.join("empty")) {
+        // No kernel before 6.5 takes layers one by one.
+        Err(Errno::EINVAL) => {
+            by_descriptors(layers, &run.join("empty"), &target).context(&image::MOUNT_IMAGE, doing)?
+        }
+        made => {
+            let made = made.context(&image::MOUNT_IMAGE, doing)?;
+            attach(made.as_fd(), target.as_fd()).context(&image::MOUNT_IMAGE, doing)?;
+        }
+    }
     Ok(on)
+}
+
+/// The same in a mount namespace of this process's own, in place of what an earlier start has left there. `subpath`: only what is there
+/// in the image, whose links lead nowhere else.
+///
+/// # Errors
+/// `RL0317`.
+pub fn mount_alone(layers: &[PathBuf], id: &str, run: &Path, subpath: Option<&Path>) -> Result<PathBuf> {
+    super::mounts::unshared()?;
+    while unmount(id, run)? {}
+    let on = mount(layers, id, run)?;
+    let Some(subpath) = subpath else { return Ok(on) };
+    let doing = || format!("find {} in the image", subpath.display());
+    let relative = subpath.strip_prefix("/").unwrap_or(subpath);
+    // Nobody can change it: it is read-only. So the name that the kernel has for it is good for as long.
+    let found = crate::tree::open_in(open_directory(&on)?.as_fd(), relative, OFlag::O_PATH);
+    let found = found.context(&image::MOUNT_IMAGE, doing)?;
+    let name = format!("/proc/self/fd/{}", found.as_raw_fd());
+    std::fs::read_link(name).context(&image::MOUNT_IMAGE, doing)
+}
+
+fn by_descriptors(layers: &[PathBuf], empty: &Path, target: &OwnedFd) -> Result<(), Errno> {
+    let open = |path: &Path| open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+    let here = open(Path::new("."))?;
+    let layers = layers.iter().map(PathBuf::as_path).chain([empty]).map(open).collect::<Result<Vec<_>, _>>()?;
+    let numbers: Vec<_> = layers.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
+    let options = format!("lowerdir={},userxattr", numbers.join(":"));
+    // Short names, because all of them share one page.
+    nix::unistd::chdir("/proc/self/fd")?;
+    let on = target.as_raw_fd().to_string();
+    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NODEV;
+    let mounted = nix::mount::mount(Some("overlay"), on.as_str(), Some("overlay"), flags, Some(options.as_str()));
+    nix::unistd::fchdir(&here)?;
+    mounted
 }
 
 /// Takes it away again. False: nothing was mounted.

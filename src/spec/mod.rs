@@ -65,6 +65,8 @@ pub struct RunSpec {
     pub privileged: bool,
     /// `-v`, `--mount`, `--tmpfs`, in order.
     pub volumes: Vec<Volume>,
+    /// `--volumes-from CONTAINER[:OPTIONS]`; resolved into `volumes` before the container is made.
+    pub volumes_from: Vec<String>,
     /// `--device HOST[:CONTAINER[:rwm]]`.
     pub devices: Vec<DeviceBind>,
     /// `--cap-add`, as typed.
@@ -190,6 +192,17 @@ pub enum Volume {
         /// Nobody has named it, so it goes with its container.
         anonymous: bool,
     },
+    /// `--mount type=image`: what is in an image, read-only.
+    Image {
+        /// The image, as it was typed.
+        name: String,
+        /// Where in it.
+        subpath: Option<PathBuf>,
+        /// Where it is mounted on the host; empty before it is.
+        source: PathBuf,
+        /// Absolute path in the container.
+        target: PathBuf,
+    },
     /// `--tmpfs DST[:OPTIONS]` or `--mount type=tmpfs`.
     Tmpfs {
         /// Absolute path in the container.
@@ -208,7 +221,10 @@ impl Volume {
     /// Where it is in the container.
     pub fn target(&self) -> &std::path::Path {
         match self {
-            Self::Bind { target, .. } | Self::Named { target, .. } | Self::Tmpfs { target, .. } => target,
+            Self::Bind { target, .. }
+            | Self::Named { target, .. }
+            | Self::Image { target, .. }
+            | Self::Tmpfs { target, .. } => target,
         }
     }
 }

@@ -93,6 +93,9 @@ fn volume(volume: &Volume) -> Result<Mount> {
         Volume::Bind { source, target, options } | Volume::Named { source, target, options, .. } => {
             bind(source, target, &words(options))
         }
+        Volume::Image { source, target, .. } => {
+            bind(source, target, &words(&BindOptions { read_only: true, ..BindOptions::default() }))
+        }
         Volume::Tmpfs { target, options } => {
             let mut words = vec!["nosuid", "nodev"];
             if !options.iter().any(|option| option.starts_with("mode=")) {
@@ -122,7 +125,7 @@ pub(super) fn extras(run: &RunSpec) -> Vec<VolumeExtra> {
         let (copy, chown) = match volume {
             Volume::Bind { options, .. } => (false, options.chown),
             Volume::Named { options, copy, .. } => (*copy, options.chown),
-            Volume::Tmpfs { .. } => (false, false),
+            Volume::Image { .. } | Volume::Tmpfs { .. } => (false, false),
         };
         (copy || chown).then(|| VolumeExtra { target: volume.target().to_owned(), copy, chown })
     };

@@ -179,7 +179,7 @@ fn is_there(error: &std::io::Error) -> bool {
 fn named(volume: &spec::Volume) -> Option<&str> {
     match volume {
         spec::Volume::Named { name, .. } => Some(name),
-        spec::Volume::Bind { .. } | spec::Volume::Tmpfs { .. } => None,
+        spec::Volume::Bind { .. } | spec::Volume::Image { .. } | spec::Volume::Tmpfs { .. } => None,
     }
 }
 

@@ -7,6 +7,7 @@
 mod support;
 
 mod attached;
+mod borrowed;
 mod commits;
 mod copies;
 mod ends;

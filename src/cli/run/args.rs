@@ -150,7 +150,8 @@ fn files() -> Vec<Arg> {
             switch("read-only", "Root file system read-only, with tmpfs on /tmp, /run and /var/tmp"),
             list("volume", "[SRC:]DST[:OPTS]", "A volume by name, or a file or directory: ro, U, nocopy, noexec, ...")
                 .short('v'),
-            list("mount", "TYPE,...", "type=bind|volume|tmpfs,src=,dst=,ro,..."),
+            list("mount", "TYPE,...", "type=bind|volume|tmpfs|image,src=,dst=,ro,..."),
+            list("volumes-from", "CONTAINER[:ro]", "The volumes of another container, too"),
             list("tmpfs", "DST[:OPTS]", "A tmpfs: size=, mode=, ro, noexec, ..."),
             list("device", "SRC[:DST[:rwm]]", "A device of the host, or all devices of a directory"),
             value("shm-size", "SIZE", "Size of /dev/shm, 64000k by default"),

@@ -3,15 +3,16 @@
 //! Owns nothing but that order; each line is one module's work. The surprise: the base user namespace is entered before the
 //! image is looked up, because the layers belong to subordinate ids.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
 
-use super::PlanFormat;
 use super::detached::{self, Detached};
 use super::ground::{self, Ground};
 use super::image::{self, Ensured, Place, Want};
+use super::{PlanFormat, borrowed};
 use crate::cli::foreign::Foreign;
 use crate::cli::{Globals, warn_fallback};
 use crate::error::{
@@ -19,7 +20,7 @@ use crate::error::{
 };
 use crate::host::emulation::Emulator;
 use crate::host::{Host, procfs};
-use crate::image::Platform;
+use crate::image::{Hold, Platform};
 use crate::plan::{self, Plan, RootSource};
 use crate::runtime::base::{self, Entered};
 use crate::runtime::container::{self, Container};
@@ -44,10 +45,11 @@ struct Compiled {
 /// Runs the container, or prints what would be done; gives the exit status.
 pub(super) fn launch(globals: &Globals, run: &RunSpec, want: &Want, show: Option<PlanFormat>) -> Result<u8> {
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
-    let place = match image::ensure(globals, &host, &run.source, want)? {
-        Ensured::There(place) => place,
-        Ensured::Ended(status) => return Ok(status),
+    let (place, run) = match ready(globals, &host, run, want)? {
+        Ok(ready) => ready,
+        Err(status) => return Ok(status),
     };
+    let run = &*run;
     if let Some(format) = show {
         return print(&host, run, (place.as_ref(), want.platform()), format);
     }
@@ -65,12 +67,31 @@ pub(super) fn launch(globals: &Globals, run: &RunSpec, want: &Want, show: Option
 /// `rl create`.
 pub(super) fn create(globals: &Globals, run: &RunSpec, want: &Want) -> Result<u8> {
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
-    match image::ensure(globals, &host, &run.source, want)? {
-        Ensured::There(place) => {
-            println!("{}", detached::create(globals, &host, run, (place.as_ref(), want.platform()))?);
+    match ready(globals, &host, run, want)? {
+        Ok((place, run)) => {
+            println!("{}", detached::create(globals, &host, &run, (place.as_ref(), want.platform()))?);
             Ok(0)
         }
-        Ensured::Ended(status) => Ok(status),
+        Err(status) => Ok(status),
+    }
+}
+
+/// All images are there, and what other containers have is known. Err: a pull has failed and has said why.
+type Ready<'a> = std::result::Result<(Option<Place>, Cow<'a, RunSpec>), u8>;
+
+/// What has to be known before anything is made.
+fn ready<'a>(globals: &Globals, host: &Host, run: &'a RunSpec, want: &Want) -> Result<Ready<'a>> {
+    let place = match image::ensure(globals, host, &run.source, want)? {
+        Ensured::There(place) => place,
+        Ensured::Ended(status) => return Ok(Err(status)),
+    };
+    let mut run = Cow::Borrowed(run);
+    if !run.volumes_from.is_empty() {
+        borrowed::volumes_from(host, run.to_mut())?;
+    }
+    match borrowed::ensure(globals, host, &run, want)? {
+        Some(status) => Ok(Err(status)),
+        None => Ok(Ok((place, run))),
     }
 }
 
@@ -101,6 +122,8 @@ pub(super) struct Made {
     /// Its record is not on the disk yet.
     fresh: bool,
     driver: Option<Driver>,
+    /// Keeps images that are volumes from being deleted.
+    borrowed: Vec<Hold>,
 }
 
 /// How it is started.
@@ -135,7 +158,15 @@ impl Made {
         record.store = store.filter(|store| *store != host.dirs.data);
         record.typed = typed(run);
         record.driver = globals.storage_driver.map(|driver| driver.to_string());
-        Ok(Self { container, record, ground, foreign, fresh: true, driver: globals.storage_driver })
+        Ok(Self {
+            container,
+            record,
+            ground,
+            foreign,
+            fresh: true,
+            driver: globals.storage_driver,
+            borrowed: Vec::new(),
+        })
     }
 
     /// One that was made before.
@@ -143,12 +174,15 @@ impl Made {
         let ground = ground::again(&host.dirs, &record, &container.data)?;
         let driver = record.driver.as_deref().map(str::parse).transpose()?;
         let foreign = Foreign::of(ground.platform.as_ref(), host)?;
-        Ok(Self { container, record, ground, foreign, fresh: false, driver })
+        Ok(Self { container, record, ground, foreign, fresh: false, driver, borrowed: Vec::new() })
     }
 
     pub(super) fn launch(&mut self, host: &Host, entered: &Entered, mode: Mode<'_>) -> Result<u8> {
         let ids = resolve_ids(host, &self.record.run.userns, entered)?;
         volume::prepare(&mut self.record.run, &self.ground.image, &ids, &host.dirs, &self.record.id)?;
+        if !matches!(mode, Mode::Never) {
+            self.borrowed = borrowed::mount(host, &mut self.record.run, &self.container, &ids)?;
+        }
         let root = self.ground.layers.below(&self.container.data, self.record.run.remove);
         let driver = self.driver;
         Launch { host, entered, made: self, mode }.start(&root, driver)
@@ -274,6 +308,7 @@ fn print(host: &Host, run: &RunSpec, (place, platform): From<'_>, format: PlanFo
     let root = layers.below(&host.dirs.data.join("containers").join(&identity.id), run.remove);
     let mut run = run.clone();
     volume::foresee(&mut run, &image, &host.dirs);
+    borrowed::foresee(host, &mut run);
     let run = &run;
     let compiled = compile(host, run, &entered, &image, &root, &identity, &foreign.emulators)?;
     let json = |value: serde_json::Result<String>| value.context(&state::INTERNAL, || "write JSON".into());

@@ -45,6 +45,7 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
         read_only: flag(matches, "read-only"),
         privileged: flag(matches, "privileged"),
         volumes,
+        volumes_from: volume::others(&all(matches, "volumes-from"))?,
         devices: device::devices(&all(matches, "device"))?,
         cap_add: all(matches, "cap-add"),
         cap_drop: all(matches, "cap-drop"),

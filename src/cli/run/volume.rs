@@ -42,6 +42,18 @@ pub(super) fn volumes(volumes: &[String], mounts: &[String], tmpfs: &[String]) -
     }
 }
 
+/// `--volumes-from`, checked.
+pub(super) fn others(words: &[String]) -> Result<Vec<String>> {
+    for word in words {
+        let (name, options) = word.split_once(':').unwrap_or((word, ""));
+        let known = options.split(',').all(|option| matches!(option, "" | "ro" | "rw" | "z" | "Z"));
+        if name.is_empty() || !known {
+            return Err(wrong("volumes-from", word, "CONTAINER[:ro]"));
+        }
+    }
+    Ok(words.to_vec())
+}
+
 fn volume(word: &str) -> Result<Volume> {
     let bad = || wrong("volume", word, "SOURCE:TARGET[:OPTIONS]");
     let mut parts = word.split(':');
@@ -132,10 +144,12 @@ fn bind_option(bind: &mut BindOptions, option: &str, flag: &str, word: &str) -> 
 }
 
 fn mount(word: &str) -> Result<Volume> {
-    let fields = fields(word)
-        .ok_or_else(|| wrong("mount", word, "type=bind|volume|tmpfs,KEY=VALUE,... (a field with a comma in quotes)"))?;
+    let fields = fields(word).ok_or_else(|| {
+        wrong("mount", word, "type=bind|volume|tmpfs|image,KEY=VALUE,... (a field with a comma in quotes)")
+    })?;
     let (mut kind, mut from, mut to) = ("bind".to_owned(), None, None);
     let (mut bind, mut options, mut copy) = (BindOptions::default(), Vec::new(), true);
+    let (mut subpath, mut writable) = (None, false);
     for field in &fields {
         let (key, value) = field.split_once('=').map_or((field.as_str(), None), |(key, value)| (key, Some(value)));
         let needed = || value.ok_or_else(|| wrong("mount", word, &format!("a value for {key}")));
@@ -146,11 +160,22 @@ fn mount(word: &str) -> Result<Volume> {
             "ro" | "readonly" | "rw" => {
                 let on = truth(value).ok_or_else(|| wrong("mount", word, "true or false"))?;
                 bind.read_only = on == (key != "rw");
+                writable |= !bind.read_only;
             }
             "bind-propagation" => bind_option(&mut bind, needed()?, "mount", word)?,
             "bind-nonrecursive" => {
                 bind.recursive = !truth(value).ok_or_else(|| wrong("mount", word, "true or false"))?
             }
+            // Docker's words for what a bind that is read-only does here anyway, and for the other way.
+            "bind-recursive" => match needed()? {
+                "disabled" => bind.recursive = false,
+                "enabled" | "readonly" => bind.recursive = true,
+                _ => return Err(wrong("mount", word, "bind-recursive=enabled, disabled or readonly")),
+            },
+            // Of shared folders on macOS; of SELinux; the one driver that there is.
+            "consistency" | "relabel" => {}
+            "volume-driver" if needed()? == "local" => {}
+            "image-subpath" | "subpath" => subpath = Some(target("mount", needed()?)?),
             "volume-nocopy" => copy = !truth(value).ok_or_else(|| wrong("mount", word, "true or false"))?,
             "U" | "chown" => bind.chown = truth(value).ok_or_else(|| wrong("mount", word, "true or false"))?,
             "tmpfs-size" => options.push(format!("size={}", size("mount", needed()?)?)),
@@ -161,6 +186,11 @@ fn mount(word: &str) -> Result<Volume> {
     }
     let to = to.ok_or_else(|| wrong("mount", word, "a dst="))?;
     match (kind.as_str(), from) {
+        (other, _) if other != "image" && subpath.is_some() => Err(wrong("mount", word, "a subpath of an image only")),
+        ("image", Some(from)) if !writable && options.is_empty() => {
+            Ok(Volume::Image { name: from.to_owned(), subpath, source: PathBuf::new(), target: to })
+        }
+        ("image", _) => Err(wrong("mount", word, "src=IMAGE, read-only, for an image")),
         ("bind", Some(_)) if !options.is_empty() => {
             Err(wrong("mount", word, "tmpfs-size= and tmpfs-mode= with a tmpfs only"))
         }
@@ -185,7 +215,7 @@ fn mount(word: &str) -> Result<Volume> {
             Ok(Volume::Tmpfs { target: to, options })
         }
         ("tmpfs", Some(_)) => Err(wrong("mount", word, "no src= for a tmpfs")),
-        (other, _) => Err(wrong("mount", word, &format!("type bind, volume or tmpfs, not {other:?}"))),
+        (other, _) => Err(wrong("mount", word, &format!("type bind, volume, tmpfs or image, not {other:?}"))),
     }
 }
 

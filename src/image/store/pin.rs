@@ -14,6 +14,8 @@ use crate::image::publish::SHARED;
 
 /// Of a container's copy, in its directory.
 const FILE: &str = "image.json";
+/// The beginning of the same for its volumes.
+const VOLUME: &str = "image-volume-";
 
 /// The document of an image that was found, and the store that has it.
 #[derive(Debug, Clone)]
@@ -28,8 +30,19 @@ impl Pin {
     /// # Errors
     /// `RL0307` when it can't be written.
     pub fn write(&self, data: &Path) -> Result<()> {
-        let path = data.join(FILE);
-        fs::write(&path, self.document.text()?).context(&image::STORE, || format!("write {}", path.display()))
+        self.write_to(&data.join(FILE))
+    }
+
+    /// The same of an image that is a volume of the container.
+    ///
+    /// # Errors
+    /// `RL0307` when it can't be written.
+    pub fn write_volume(&self, data: &Path, index: usize) -> Result<()> {
+        self.write_to(&volume(data, index))
+    }
+
+    fn write_to(&self, path: &Path) -> Result<()> {
+        fs::write(path, self.document.text()?).context(&image::STORE, || format!("write {}", path.display()))
     }
 
     /// The store's directory.
@@ -38,15 +51,31 @@ impl Pin {
     }
 }
 
+fn volume(data: &Path, index: usize) -> PathBuf {
+    data.join(format!("{VOLUME}{index}.json"))
+}
+
 impl Store {
     /// The image of a container, from the copy in its directory.
     ///
     /// # Errors
     /// `RL0307` when the copy or a layer is missing.
     pub fn pinned(&self, data: &Path) -> Result<Image> {
-        let path = data.join(FILE);
-        let text = fs::read(&path).context(&image::STORE, || format!("read {}", path.display()))?;
-        let document = Document::parse(&path, &text)?;
+        self.pinned_at(&data.join(FILE))
+    }
+
+    /// The image that is a volume of the container; None: there is no copy yet.
+    ///
+    /// # Errors
+    /// As [`Store::pinned`].
+    pub fn pinned_volume(&self, data: &Path, index: usize) -> Result<Option<Image>> {
+        let path = volume(data, index);
+        path.exists().then(|| self.pinned_at(&path)).transpose()
+    }
+
+    fn pinned_at(&self, path: &Path) -> Result<Image> {
+        let text = fs::read(path).context(&image::STORE, || format!("read {}", path.display()))?;
+        let document = Document::parse(path, &text)?;
         let hold = self.hold(&document)?.ok_or_else(|| {
             let what = format!("a layer of the container's image is missing in {}", self.root.join("layers").display());
             Error::new(&image::STORE, what).fix("See what is wrong, and repair it: rl system check")
@@ -69,9 +98,13 @@ impl Store {
         let containers = self.root.join("containers");
         let mut all = Vec::new();
         for id in names_in(&containers)? {
-            let path = containers.join(&id).join(FILE);
-            let document = fs::read(&path).ok().and_then(|text| Document::parse(&path, &text).ok());
-            all.extend(document.map(|document| (id, document)));
+            let data = containers.join(&id);
+            let volumes =
+                names_in(&data)?.into_iter().filter(|name| name.starts_with(VOLUME)).map(|name| data.join(name));
+            for path in volumes.chain([data.join(FILE)]) {
+                let document = fs::read(&path).ok().and_then(|text| Document::parse(&path, &text).ok());
+                all.extend(document.map(|document| (id.clone(), document)));
+            }
         }
         Ok(all)
     }

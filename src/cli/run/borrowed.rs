@@ -1,0 +1,114 @@
+//! What a container has of others: the volumes of other containers (`--volumes-from`), and images mounted in it (`--mount type=image`).
+//!
+//! The surprise: an image is mounted in a mount namespace of `rl`'s own before the container is cloned, which then binds it as it
+//! would any directory; so the mount goes with the process that watches over the container.
+
+use super::image::{self, Ensured, Want};
+use crate::cli::Globals;
+use crate::error::{Error, Result, catalog::image as codes};
+use crate::host::Host;
+use crate::host::config::Config;
+use crate::image::{Hold, Image, Store};
+use crate::runtime::container::Container;
+use crate::runtime::{fuse, view};
+use crate::spec::{BindOptions, Ids, RunSpec, Source, Volume};
+use crate::state::Containers;
+
+/// Adds the volumes of the containers that are named. What is on a place already stays there.
+///
+/// # Errors
+/// RL0804 for a container that is not there.
+pub(super) fn volumes_from(host: &Host, run: &mut RunSpec) -> Result<()> {
+    for word in std::mem::take(&mut run.volumes_from) {
+        let (name, options) = word.split_once(':').unwrap_or((&word, ""));
+        let container = Containers::open(&host.dirs).find(name).map_err(|error| error.exit(125))?;
+        for (index, volume) in container.record.run.volumes.into_iter().enumerate() {
+            if run.volumes.iter().any(|own| own.target() == volume.target()) {
+                continue;
+            }
+            let mut volume = of_another(volume, options.split(',').any(|option| option == "ro"));
+            if let Volume::Image { name, .. } = &mut volume
+                && let Some(image) = Store::open(&host.dirs).pinned_volume(&container.data, index)?
+            {
+                // Whatever its name means by now.
+                *name = image.id;
+            }
+            run.volumes.push(volume);
+        }
+    }
+    Ok(())
+}
+
+/// It does not go with this container, whoever has it anonymously.
+fn of_another(volume: Volume, read_only: bool) -> Volume {
+    let limited = |options: BindOptions| BindOptions { read_only: options.read_only || read_only, ..options };
+    match volume {
+        Volume::Bind { source, target, options } => Volume::Bind { source, target, options: limited(options) },
+        Volume::Named { name, source, target, options, copy, .. } => {
+            Volume::Named { name, source, target, options: limited(options), copy, anonymous: false }
+        }
+        other => other,
+    }
+}
+
+/// Fetches the images that are volumes, where they are missing. Some: a pull has failed, and has said why.
+pub(super) fn ensure(globals: &Globals, host: &Host, run: &RunSpec, want: &Want) -> Result<Option<u8>> {
+    for volume in &run.volumes {
+        let Volume::Image { name, .. } = volume else { continue };
+        if let Ensured::Ended(status) = image::ensure(globals, host, &Source::Image(name.clone()), want)? {
+            return Ok(Some(status));
+        }
+    }
+    Ok(None)
+}
+
+/// Mounts them, and keeps them from being deleted for as long as what is given back lives, and as the container's directory is there.
+///
+/// # Errors
+/// RL0301, RL0317; RL0319 where the owners of its files can't be shown as they are.
+pub(super) fn mount(host: &Host, run: &mut RunSpec, container: &Container, ids: &Ids) -> Result<Vec<Hold>> {
+    let mut holds = Vec::new();
+    for (index, volume) in run.volumes.iter_mut().enumerate() {
+        let Volume::Image { name, subpath, source, .. } = volume else { continue };
+        let image = find(host, name, container, index)?;
+        if image.shared || fuse::is_needed(ids) {
+            let what = format!("mount the image {name} in a container");
+            return Err(Error::new(&codes::MOUNT_IMAGE, what)
+                .because("its files would have other owners than the container's own, and only its root can be shifted")
+                .fix("Use an image of a store of your own, and --userns=full or single."));
+        }
+        *source = view::mount_alone(&image.layers, &image.id, &host.dirs.run, subpath.as_deref())?;
+        container.pin_volume(&image.pin, index)?;
+        holds.push(image.hold);
+    }
+    Ok(holds)
+}
+
+/// The one with which it was started before, or what the name means now.
+fn find(host: &Host, name: &str, container: &Container, index: usize) -> Result<Image> {
+    let own = Store::open(&host.dirs);
+    if let Some(image) = own.pinned_volume(&container.data, index)? {
+        return Ok(image);
+    }
+    if own.lookup(name, None)? {
+        return own.find(name, None);
+    }
+    for store in Config::read()?.additional_stores.iter().map(|root| Store::of_others(root)) {
+        if store.lookup(name, None)? {
+            return store.find(name, None);
+        }
+    }
+    own.find(name, None)
+}
+
+/// What [`mount`] would say, without mounting anything (`--plan`).
+pub(super) fn foresee(host: &Host, run: &mut RunSpec) {
+    for volume in &mut run.volumes {
+        if let Volume::Image { name, subpath, source, .. } = volume {
+            let id = Store::open(&host.dirs).find(name, None).map_or_else(|_| "IMAGE".to_owned(), |image| image.id);
+            let inside = subpath.as_deref().map(|path| path.strip_prefix("/").unwrap_or(path));
+            *source = host.dirs.run.join("mounts").join(id);
+            inside.into_iter().for_each(|inside| source.push(inside));
+        }
+    }
+}
