@@ -22,6 +22,7 @@ pub mod limits;
 pub mod load;
 pub mod login;
 pub mod mount;
+pub mod network;
 pub mod oci;
 pub mod port;
 pub mod progress;
@@ -189,6 +190,19 @@ pub static GROUPS: &[Group] = &[
             ("prune", prune::PRUNE),
             ("mount", mount::MOUNT),
             ("unmount", mount::UNMOUNT),
+        ],
+    },
+    Group {
+        name: "network",
+        about: "Networks by name",
+        verbs: &[
+            ("create", network::CREATE),
+            ("ls", network::LS),
+            ("inspect", network::INSPECT),
+            ("rm", network::RM),
+            ("connect", network::CONNECT),
+            ("disconnect", network::DISCONNECT),
+            ("prune", network::PRUNE),
         ],
     },
     Group {

@@ -22,6 +22,8 @@ pub struct Config {
     pub slirp4netns: Option<PathBuf>,
     /// The same for pasta.
     pub pasta: Option<PathBuf>,
+    /// The same for aardvark-dns.
+    pub aardvark_dns: Option<PathBuf>,
     /// What an archive may unpack to.
     pub limits: Limits,
     /// Programs that run those of other architectures.
@@ -48,6 +50,7 @@ struct OwnFile {
     additional_stores: Vec<PathBuf>,
     slirp4netns: Option<PathBuf>,
     pasta: Option<PathBuf>,
+    aardvark_dns: Option<PathBuf>,
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
@@ -147,6 +150,7 @@ impl Config {
         self.additional_stores.extend(file.additional_stores);
         self.slirp4netns = self.slirp4netns.take().or(file.slirp4netns);
         self.pasta = self.pasta.take().or(file.pasta);
+        self.aardvark_dns = self.aardvark_dns.take().or(file.aardvark_dns);
         self.limits.layer_bytes = self.limits.layer_bytes.or(file.limits.layer_bytes);
         self.limits.layer_entries = self.limits.layer_entries.or(file.limits.layer_entries);
         self.emulators.add(file.qemu);

@@ -7,6 +7,7 @@
 
 mod egress;
 pub mod forward;
+pub mod named;
 mod pasta;
 pub mod ports;
 mod program;
@@ -24,6 +25,7 @@ use self::ports::{Bound, bind_all};
 use self::record::Record;
 use crate::error::{Context, Error, Result, catalog::network as codes};
 use crate::spec::network::{Network, Wiring};
+use crate::spec::networks::Joining;
 
 /// All that can be known beforehand is known.
 #[derive(Debug)]
@@ -37,6 +39,7 @@ pub struct Prepared {
 enum Driver {
     Slirp(Box<slirp::Slirp>),
     Pasta(pasta::Pasta),
+    Named { joinings: Vec<Joining>, run: PathBuf },
 }
 
 /// The programs run, and the network may not be there yet. Dropped, they end.
@@ -55,6 +58,7 @@ pub struct Starting {
 enum StartingCarrier {
     Slirp(slirp4netns_ctl::Starting),
     Pasta(pasta::Starting),
+    Named,
 }
 
 /// A network at work; it ends when this is dropped.
@@ -69,6 +73,8 @@ pub struct Running {
 enum Carrier {
     Slirp(slirp4netns_ctl::Running),
     Pasta(pasta::Running),
+    /// Another process's, which looks after itself.
+    Named,
     Lost,
 }
 
@@ -81,6 +87,7 @@ pub fn prepare(wiring: &Wiring, run: &Path) -> Result<Option<Prepared>> {
     let driver = match &wiring.network {
         Network::Slirp4netns(options) => Driver::Slirp(Box::new(slirp::Slirp::prepare(options, run)?)),
         Network::Pasta(words) => Driver::Pasta(pasta::Pasta::prepare(words, run)?),
+        Network::Named(_) => Driver::Named { joinings: wiring.networks.clone(), run: run.to_owned() },
         Network::None | Network::Host | Network::Container(_) => return Ok(None),
     };
     let bound = bind_all(&wiring.ports)?;
@@ -117,6 +124,15 @@ impl Prepared {
                     Vec::new(),
                 )
             }
+            Driver::Named { joinings, run } => {
+                for (index, joining) in joinings.iter().enumerate() {
+                    let lease = named::join(joining, &run, first, &kept)?;
+                    if index == 0 {
+                        named::write_hosts(dir, &lease);
+                    }
+                }
+                (StartingCarrier::Named, Record::new("named", None, legs), self.bound)
+            }
         };
         let guard = self.guarded.and_then(|guarded| guarded.process);
         Ok(Starting { carrier, record, bound, guard, namespace: kept, first, dir: dir.to_owned() })
@@ -134,6 +150,7 @@ impl Starting {
                 Carrier::Slirp(starting.wait().map_err(|error| slirp::failed(error, "start slirp4netns"))?)
             }
             StartingCarrier::Pasta(starting) => Carrier::Pasta(starting.wait()?),
+            StartingCarrier::Named => Carrier::Named,
         };
         let left = record::hand_over(&self.record, self.bound, &self.dir)?;
         let served =
@@ -149,7 +166,7 @@ impl Running {
         match &self.carrier {
             Carrier::Slirp(running) => running.held().collect(),
             Carrier::Pasta(running) => vec![running.as_fd()],
-            Carrier::Lost => Vec::new(),
+            Carrier::Named | Carrier::Lost => Vec::new(),
         }
     }
 
@@ -158,7 +175,7 @@ impl Running {
         match &self.carrier {
             Carrier::Slirp(running) => Some(running.as_fd()),
             Carrier::Pasta(running) => Some(running.as_fd()),
-            Carrier::Lost => None,
+            Carrier::Named | Carrier::Lost => None,
         }
     }
 
@@ -167,7 +184,7 @@ impl Running {
         let ended = match &mut self.carrier {
             Carrier::Slirp(running) => running.check().err().map(|error| error.to_string()),
             Carrier::Pasta(running) => running.ended(),
-            Carrier::Lost => None,
+            Carrier::Named | Carrier::Lost => None,
         }?;
         self.carrier = Carrier::Lost;
         Some(Error::new(&codes::LOST, ended))

@@ -40,6 +40,11 @@ impl Slirp {
         self.options.network.guest()
     }
 
+    /// Without a socket: nobody adds forwards to it.
+    pub(super) fn start_in(&self, namespace: OwnedFd) -> Result<Starting, Trouble> {
+        self.options.start(&self.program, Target::Descriptor(namespace), |_| ())
+    }
+
     pub(super) fn start(self, namespace: OwnedFd, dir: &Path) -> Result<Starting> {
         let options = Options { api_socket: Some(dir.join(API)), ..self.options };
         options

@@ -14,6 +14,7 @@ use oci_spec::runtime::{
 use subid::IdMap;
 
 use super::network::{self, Guard, Network, Publish, Wiring};
+use super::networks::Joining;
 use super::resources::Cgroups;
 use super::{
     Extras, Facts, Identity, Ids, ImageConfig, RunSpec, SeccompChoice, Source, UserNs, capabilities, files, made,
@@ -56,7 +57,7 @@ pub fn build(
     identity: &Identity,
     facts: &Facts,
 ) -> Result<(Spec, Extras)> {
-    let wiring = wiring(run, image, facts);
+    let wiring = wiring(run, image, identity, facts);
     let extras = Extras {
         volumes: mounts::extras(run),
         user: user(run, image, ids),
@@ -252,7 +253,7 @@ fn sysctls(run: &RunSpec, ids: &Ids) -> HashMap<String, String> {
 }
 
 /// The ports of `-p`, and with `-P` those of the image that are not among them.
-fn wiring(run: &RunSpec, image: &ImageConfig, facts: &Facts) -> Wiring {
+fn wiring(run: &RunSpec, image: &ImageConfig, identity: &Identity, facts: &Facts) -> Wiring {
     let mut ports = run.publish.clone();
     if run.publish_all {
         for port in image.exposed_ports.iter().filter_map(|word| ports::exposed(word)) {
@@ -267,7 +268,11 @@ fn wiring(run: &RunSpec, image: &ImageConfig, facts: &Facts) -> Wiring {
         resolvers: network::resolvers(run, facts).iter().filter_map(|word| word.parse().ok()).collect(),
         sysctls: Vec::new(),
     });
-    Wiring { network: run.network.clone(), ports, guard }
+    let memberships = if let Network::Named(all) = &run.network { all.as_slice() } else { &[] };
+    let networks = memberships.iter().zip(&facts.networks).enumerate();
+    let networks =
+        networks.map(|(index, (one, network))| Joining::of(one, network, &identity.id, &identity.name, index));
+    Wiring { network: run.network.clone(), ports, guard, networks: networks.collect() }
 }
 
 fn hidden(run: &RunSpec) -> (Vec<String>, Vec<String>) {

@@ -15,6 +15,7 @@ pub mod lifecycle;
 pub mod limits;
 mod mounts;
 pub mod network;
+pub mod networks;
 pub mod ports;
 pub mod resources;
 pub mod seccomp;
@@ -464,6 +465,8 @@ pub struct Facts {
     pub resolv_conf: String,
     /// The network namespace of the container that shares its network.
     pub network_namespace: Option<PathBuf>,
+    /// The networks by name that the container is to be in.
+    pub networks: Vec<networks::Definition>,
     /// What `host-gateway` stands for: an address at which the container finds the host.
     pub host_gateway: Option<std::net::IpAddr>,
 }

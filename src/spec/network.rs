@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use slirp4netns_ctl::{Options, Outbound, Protocol};
 
 use super::egress::{Egress, RESOLVER};
+use super::networks::{Joining, Membership};
 use super::{Facts, RunSpec};
 use crate::error::{Error, Result, catalog::command_line};
 
@@ -55,6 +56,8 @@ pub enum Network {
     Pasta(Vec<String>),
     /// Another container's, by its name or id.
     Container(String),
+    /// Networks by name.
+    Named(Vec<Membership>),
 }
 
 /// A port of the host that leads into the container.
@@ -80,6 +83,9 @@ pub struct Wiring {
     /// `--egress`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// Networks by name, and the container's place in each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<Joining>,
 }
 
 /// A network namespace that the container is in and has no rights over, so that what is set up there stays as it is.
@@ -96,7 +102,7 @@ pub struct Guard {
 impl Wiring {
     /// Nothing is to be made.
     pub fn is_nothing(&self) -> bool {
-        !matches!(self.network, Network::Slirp4netns(_) | Network::Pasta(_))
+        !matches!(self.network, Network::Slirp4netns(_) | Network::Pasta(_) | Network::Named(_))
     }
 }
 
@@ -121,7 +127,10 @@ impl Network {
             ("slirp4netns", options) => Ok(Self::Slirp4netns(Box::new(slirp(options)?))),
             ("pasta", options) => pasta(options),
             ("container", [id]) if !id.is_empty() => Ok(Self::Container((*id).to_owned())),
-            _ => Err(wrong(word, "none, host, slirp4netns[:OPTIONS], pasta[:OPTIONS] or container:ID")),
+            _ => match Membership::parse(word)? {
+                Some(one) => Ok(Self::Named(vec![one])),
+                None => Err(wrong(word, "none, host, slirp4netns[:OPTIONS], pasta[:OPTIONS], container:ID or a name")),
+            },
         }
     }
 
@@ -258,6 +267,9 @@ pub fn resolvers(run: &RunSpec, facts: &Facts) -> Vec<String> {
     match (run.dns.is_empty(), run.network.forwarder()) {
         (false, _) => run.dns.clone(),
         (true, Some(forwarder)) => vec![forwarder.to_string()],
+        (true, None) if matches!(run.network, Network::Named(_)) => {
+            facts.networks.iter().filter_map(|one| one.resolver()).map(|address| address.to_string()).collect()
+        }
         (true, None) => nameservers(&facts.resolv_conf),
     }
 }

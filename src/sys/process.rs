@@ -92,3 +92,16 @@ pub fn end_with_parent(command: &mut std::process::Command) {
     // SAFETY: between fork and exec the closure makes one system call and touches no memory but its own.
     unsafe { command.pre_exec(bind) };
 }
+
+/// Makes a command run in another network namespace; rights over that are needed when it is started.
+pub fn in_network(command: &mut std::process::Command, namespace: std::os::fd::BorrowedFd<'_>) {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::process::CommandExt;
+    let fd = namespace.as_raw_fd();
+    let enter = move || {
+        // SAFETY: the call takes two numbers; a descriptor that was closed meanwhile gives EBADF.
+        Errno::result(unsafe { libc::setns(fd, libc::CLONE_NEWNET) }).map(drop).map_err(std::io::Error::from)
+    };
+    // SAFETY: between fork and exec the closure makes one system call and touches no memory but its own.
+    unsafe { command.pre_exec(enter) };
+}

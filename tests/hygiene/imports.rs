@@ -14,7 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("oci", &["runtime", "network", "cgroup", "plan", "spec", "host", "sys", "error"]),
     ("runtime", &["volume", "tree", "state", "network", "cgroup", "image", "plan", "spec", "host", "sys", "error"]),
     ("volume", &["state", "image", "spec", "host", "sys", "error"]),
-    ("network", &["plan", "spec", "host", "sys", "error"]),
+    ("network", &["state", "plan", "spec", "host", "sys", "error"]),
     ("cgroup", &["plan", "spec", "host", "sys", "error"]),
     ("state", &["image", "spec", "host", "sys", "error"]),
     ("image", &["spec", "host", "sys", "error"]),

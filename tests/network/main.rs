@@ -11,5 +11,6 @@ mod basics;
 mod egress;
 mod lab;
 mod names;
+mod networks;
 mod ports;
 mod second_host;

@@ -163,8 +163,15 @@ fn network() -> Vec<Arg> {
     under(
         "Network",
         vec![
-            value("network", "MODE", "slirp4netns[:OPTS] (default), pasta[:OPTS], none, host, container:NAME")
-                .alias("net"),
+            list(
+                "network",
+                "MODE",
+                "slirp4netns[:OPTS] (default), pasta[:OPTS], none, host, container:NAME, NETWORK[:ip=,alias=]",
+            )
+            .alias("net"),
+            list("network-alias", "NAME", "One more name in the network"),
+            value("ip", "IP", "Its address in the network"),
+            value("ip6", "IP", "Its IPv6 address in the network"),
             list("publish", "[IP:][HOST:]PORT[/udp]", "A port of the host leads to one of the container; ranges A-B")
                 .short('p'),
             switch("publish-all", "Every port that the image exposes, at a free port of the host").short('P'),

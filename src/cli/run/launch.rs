@@ -21,6 +21,7 @@ use crate::error::{
 use crate::host::emulation::Emulator;
 use crate::host::{Host, procfs};
 use crate::image::{Hold, Platform};
+use crate::network::named::store::Networks;
 use crate::plan::{self, Plan, RootSource};
 use crate::runtime::base::{self, Entered};
 use crate::runtime::container::{self, Container};
@@ -358,7 +359,9 @@ fn facts(host: &Host, run: &RunSpec) -> Result<Facts> {
             network_namespace = Some(procfs::namespace(running.pid.as_raw(), "net"));
             Some(container.run.join("resolv.conf"))
         }
-        Network::Host | Network::Slirp4netns(_) | Network::Pasta(_) => Some(PathBuf::from("/etc/resolv.conf")),
+        Network::Host | Network::Slirp4netns(_) | Network::Pasta(_) | Network::Named(_) => {
+            Some(PathBuf::from("/etc/resolv.conf"))
+        }
     };
     let resolv_conf = resolv_conf.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
     let host_mqueue = run.share.ipc && Path::new("/dev/mqueue").is_dir();
@@ -366,7 +369,15 @@ fn facts(host: &Host, run: &RunSpec) -> Result<Facts> {
     let host_name = host_name.and_then(|name| name.into_string().ok());
     let host_gateway =
         if run.add_hosts.iter().any(|(_, ip)| ip == HOST_GATEWAY) { host_gateway(&run.network)? } else { None };
-    Ok(Facts { unified_cgroup: unified, host_mqueue, host_name, resolv_conf, host_gateway, network_namespace })
+    let networks = match &run.network {
+        Network::Named(all) => {
+            let store = Networks::open(&host.dirs);
+            all.iter().map(|one| store.find(&one.network)).collect::<Result<_>>()?
+        }
+        _ => Vec::new(),
+    };
+    let unified_cgroup = unified;
+    Ok(Facts { unified_cgroup, host_mqueue, host_name, resolv_conf, host_gateway, network_namespace, networks })
 }
 
 /// An address at which the container finds the host: its loopback, where that was asked for, else the address from which this

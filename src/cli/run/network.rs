@@ -7,20 +7,59 @@ use std::net::IpAddr;
 
 use clap::ArgMatches;
 
-use super::resolve::{all, flag, of_a_name};
+use super::resolve::{all, flag, of_a_name, one};
 use super::wrong;
 use crate::error::{Error, Result, catalog::command_line};
 use crate::spec::egress::Egress;
 use crate::spec::files::HOST_GATEWAY;
 use crate::spec::network::{self, Network, Publish};
+use crate::spec::networks::is_host;
 use crate::spec::ports;
 
 /// curl(1)'s list, in lower and upper case.
 const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"];
 
-/// The default network where no word is said.
-pub(super) fn network(word: Option<&str>) -> Result<Network> {
-    word.map_or_else(|| Ok(network::default()), Network::parse)
+/// The default network where no word is said; networks by name where several are.
+pub(super) fn network(matches: &ArgMatches) -> Result<Network> {
+    let words = all(matches, "network");
+    let mut parsed = words.iter().map(|word| Network::parse(word)).collect::<Result<Vec<_>>>()?;
+    let conflict = |why: &str| Err(Error::new(&command_line::CONFLICT, why));
+    let mut network = match (parsed.len(), parsed.pop()) {
+        (_, None) => network::default(),
+        (1, Some(one)) => one,
+        (_, Some(last)) => {
+            let mut named = Vec::new();
+            for one in parsed.into_iter().chain([last]) {
+                let Network::Named(one) = one else {
+                    return conflict("--network: only networks by name can be several");
+                };
+                named.extend(one);
+            }
+            Network::Named(named)
+        }
+    };
+    let (ip, ip6, aliases) = (one(matches, "ip"), one(matches, "ip6"), all(matches, "network-alias"));
+    let Network::Named(named) = &mut network else {
+        let any = ip.is_some() || ip6.is_some() || !aliases.is_empty();
+        return if any { conflict("--ip, --ip6 and --network-alias need a network by name") } else { Ok(network) };
+    };
+    if named.len() > 1 && (ip.is_some() || ip6.is_some()) {
+        return conflict("--ip and --ip6: of which network? Say it with --network NAME:ip=ADDRESS");
+    }
+    let names: Vec<_> = named.iter().map(|one| one.network.clone()).collect();
+    for (index, member) in named.iter_mut().enumerate() {
+        if names[..index].contains(&member.network) {
+            return conflict("--network: a network is given twice");
+        }
+        let bad = |flag: &str, word: &str| wrong(flag, word, "an IP address of that family");
+        member.ip = ip.map(|word| word.parse().map_err(|_| bad("ip", word))).transpose()?.or(member.ip);
+        member.ip6 = ip6.map(|word| word.parse().map_err(|_| bad("ip6", word))).transpose()?.or(member.ip6);
+        if let Some(alias) = aliases.iter().find(|alias| !is_host(alias)) {
+            return Err(wrong("network-alias", alias, "a name of letters, digits, dots, hyphens and underscores"));
+        }
+        member.aliases.extend(aliases.iter().cloned());
+    }
+    Ok(network)
 }
 
 /// Every port of every `-p`.
@@ -39,7 +78,7 @@ pub(super) fn publish(matches: &ArgMatches, network: &Network) -> Result<Vec<Pub
             }
             return Ok(Vec::new());
         }
-        Network::Slirp4netns(_) | Network::Pasta(_) => {
+        Network::Slirp4netns(_) | Network::Pasta(_) | Network::Named(_) => {
             let all: Vec<_> = words.iter().map(|word| ports::parse(word)).collect::<Result<Vec<_>>>()?.concat();
             return unique(all);
         }
@@ -66,6 +105,9 @@ pub(super) fn egress(words: &[String], network: &Network) -> Result<Option<Egres
     match (&egress, network) {
         (Some(_), Network::Host) => conflict("with --network=host the container has the host's own network"),
         (Some(_), Network::Container(_)) => conflict("the container whose network is shared has its own rules"),
+        (Some(_), Network::Named(_)) => {
+            conflict("networks by name are not filtered yet; --internal makes one without a way out")
+        }
         (Some(all), Network::None) if *all != Egress::default() => conflict("without a network nothing goes out"),
         _ => Ok(egress),
     }

@@ -24,7 +24,7 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
     let (source, command) = words(matches)?;
     lifecycle::detach_keys(matches)?;
     let security = security::security(&all(matches, "security-opt"))?;
-    let network = network::network(one(matches, "network"))?;
+    let network = network::network(matches)?;
     let share = share(matches, &network)?;
     let systemd = resources::systemd(matches)?;
     let volumes = volume::volumes(&all(matches, "volume"), &all(matches, "mount"), &all(matches, "tmpfs"))?;

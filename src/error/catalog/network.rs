@@ -39,4 +39,20 @@ entries! {
     EGRESS = 709, exit 125, "cannot filter what goes out",
         why "The kernel or nft refused the rules of --egress. Nothing was started, because a container without them would reach everything.",
         fix "The message says which it was. The kernel needs nf_tables with connection tracking (CONFIG_NF_TABLES_INET, CONFIG_NFT_CT, CONFIG_NFT_REJECT_INET). Without a network nothing goes out either: --network=none.";
+    /// A named network.
+    NAMED = 710, exit 125, "a network cannot be used",
+        why "A network by name is a bridge in a network namespace that a process of rl's holds, with slirp4netns for the way out. One of the programs that make it, or the kernel, has refused; or an address or a name is another's.",
+        fix "The message says which it was. rl network ls and rl network inspect NAME show what there is.";
+    /// A program is missing.
+    NO_TOOL = 711, exit 125, "a program for named networks is missing",
+        why "Networks by name are made with ip (package iproute2), and their names are served by aardvark-dns (package aardvark-dns).",
+        fix "Ask the administrator to install it, or make the network without names: rl network create --disable-dns NAME.";
+    /// No such network.
+    NO_NETWORK = 712, exit 125, "no such network",
+        why "A word of --network that is none of slirp4netns, pasta, none, host and container:NAME is the name of a network that rl network create has made.",
+        fix "rl network ls lists them; rl network create NAME makes one.";
+    /// A network that is used.
+    NETWORK_IN_USE = 713, exit 1, "the network is in use",
+        why "A container that exists, running or not, was made for this network.",
+        fix "Remove the container first (rl rm).";
 }

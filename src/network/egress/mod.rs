@@ -119,7 +119,7 @@ fn settle(guard: &Guard, nft: &std::path::Path, tell: std::os::fd::RawFd) -> Res
 }
 
 /// Programs that are started from here must not find their pipes at 0 to 2.
-fn null_stdio() -> Result<(), Errno> {
+pub(super) fn null_stdio() -> Result<(), Errno> {
     loop {
         let fd = open("/dev/null", OFlag::O_RDWR, Mode::empty())?.into_raw_fd();
         if fd >= 2 {

@@ -23,7 +23,7 @@ use crate::network::ports::{Bound, Leg, listen as let_in, unknown};
 use crate::sys::process::adopt;
 
 const PATIENCE_MS: i64 = 5000;
-const LONGEST: usize = 4096;
+const LONGEST: usize = 64 << 10;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -32,19 +32,22 @@ enum Request {
     Remove(Leg),
 }
 
-fn seqpacket(flags: SockFlag) -> Result<OwnedFd, Errno> {
+pub(in crate::network) fn seqpacket(flags: SockFlag) -> Result<OwnedFd, Errno> {
     socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags | SockFlag::SOCK_CLOEXEC, None)
 }
 
 /// Calls `work` with an address of the socket that is short enough (107 bytes): through a descriptor of its directory.
-fn addressed<T>(path: &Path, work: impl FnOnce(&UnixAddr) -> Result<T, Errno>) -> Result<T, Errno> {
+pub(in crate::network) fn addressed<T>(
+    path: &Path,
+    work: impl FnOnce(&UnixAddr) -> Result<T, Errno>,
+) -> Result<T, Errno> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(Errno::EINVAL) };
     let directory = open(parent, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
     let short = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
     work(&UnixAddr::new(&short)?)
 }
 
-pub(super) fn listen(path: &Path) -> Result<OwnedFd, Errno> {
+pub(in crate::network) fn listen(path: &Path) -> Result<OwnedFd, Errno> {
     let fd = seqpacket(SockFlag::SOCK_NONBLOCK)?;
     // Of a forwarder that is gone.
     let _ = nix::unistd::unlink(path);
@@ -82,7 +85,7 @@ fn serve(all: &mut Loop, client: &OwnedFd) -> Result<(), Errno> {
     }
 }
 
-fn receive(client: &OwnedFd) -> Result<(Vec<u8>, Option<OwnedFd>), Errno> {
+pub(in crate::network) fn receive(client: &OwnedFd) -> Result<(Vec<u8>, Option<OwnedFd>), Errno> {
     let mut text = vec![0; LONGEST];
     let mut space = nix::cmsg_space!([RawFd; 1]);
     let (count, fd) = {

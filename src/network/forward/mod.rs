@@ -6,7 +6,7 @@
 //! after entering the namespace the process listens outside and connects inside, without a thread and without a second process.
 //! The container sees its own address as the client's.
 
-mod control;
+pub(super) mod control;
 mod tcp;
 mod udp;
 

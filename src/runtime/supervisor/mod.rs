@@ -27,6 +27,7 @@ use self::streams::Streams;
 use super::container::Container;
 use crate::cgroup::{Group, Held};
 use crate::error::{Context, Result, catalog::process};
+use crate::network;
 use crate::spec::Identity;
 use crate::spec::lifecycle::OnUnhealthy;
 use crate::state::events::{self, Subject};
@@ -324,14 +325,14 @@ fn until(deadline: Option<Instant>) -> PollTimeout {
 }
 
 /// Ends what the container has left, and its helpers: first asked, then killed. The holder of the base user namespace may be a child,
-/// too, and stays.
+/// too, and stays; so does that of a network, which others are in.
 fn end_children(dirs: &crate::host::Dirs) {
     let holder = super::holder::pid(&dirs.run);
     let children = || -> Vec<Pid> {
         let path = format!("/proc/self/task/{}/children", nix::unistd::gettid());
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let all = text.split_ascii_whitespace().filter_map(|word| word.parse().ok());
-        all.filter(|pid| Some(*pid) != holder).map(Pid::from_raw).collect()
+        all.filter(|pid| Some(*pid) != holder && !network::named::is_holder(*pid)).map(Pid::from_raw).collect()
     };
     let deadline = Instant::now() + GRACE;
     loop {

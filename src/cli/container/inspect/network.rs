@@ -23,6 +23,7 @@ pub(super) fn mode(container: &Container) -> String {
         Network::Slirp4netns(_) => "slirp4netns".into(),
         Network::Pasta(_) => "pasta".into(),
         Network::Container(other) => format!("container:{other}"),
+        Network::Named(all) => all.first().map(|one| one.network.clone()).unwrap_or_default(),
     }
 }
 
@@ -30,6 +31,7 @@ pub(super) fn mode(container: &Container) -> String {
 pub(in crate::cli::container) fn names(container: &Container) -> Vec<String> {
     match &container.record.run.network {
         Network::Container(_) => Vec::new(),
+        Network::Named(all) => all.iter().map(|one| one.network.clone()).collect(),
         _ => vec![mode(container)],
     }
 }

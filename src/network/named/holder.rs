@@ -1,0 +1,243 @@
+//! The process that holds a network: `rl: network`.
+//!
+//! Owns its life: the namespace with the bridge, the programs beside it, who is in there, and the end with the last container. It
+//! stays in the host's network itself, or slirp4netns, its child, would have no way out. The surprise: it alone gives addresses
+//! out, one request after the other; so they need no lock, and its list on the disk is only for others to read, and for the
+//! next holder should this one be killed.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::unistd::Pid;
+
+use super::resolver::Resolver;
+use super::talk::{self, Reply, Request};
+use super::{Lease, Leases, Tools, VERSION, links};
+use crate::error::{Context, Error, Result, catalog::network as codes};
+use crate::host::procfs;
+use crate::network::egress::null_stdio;
+use crate::network::forward::control::listen;
+use crate::spec::networks::{Definition, Joining};
+use crate::state;
+use crate::sys::child::{close_all_but, fork, open_pidfd, wait_pid};
+use crate::sys::process;
+
+/// Until it is tried again to end, where somebody had just come to the door.
+const AGAIN_MS: u16 = 1000;
+
+type Said<T> = std::result::Result<T, String>;
+
+struct Holder {
+    network: Definition,
+    tools: Tools,
+    dir: PathBuf,
+    held: File,
+    slirp: Option<slirp4netns_ctl::Running>,
+    resolver: Option<Resolver>,
+    leases: Vec<(Lease, OwnedFd)>,
+}
+
+/// Starts it, and waits until the network is there.
+///
+/// # Errors
+/// `RL0710` with what it says.
+pub(super) fn start(network: &Definition, tools: Tools, dir: &Path) -> Result<()> {
+    let doing = || format!("make the network {}", network.name);
+    let listener = listen(&dir.join(talk::SOCKET)).context(&codes::NAMED, doing)?;
+    let (mut answer, tell) = std::io::pipe().context(&codes::NAMED, doing)?;
+    let network = network.clone();
+    // Not this process's child: it outlives the container for which it was started, and whoever cleans up after that.
+    let between = fork(|| fork(|| hold(network, tools, dir.to_owned(), &listener, tell)).map_or(1, |_| 0));
+    let _ = between.and_then(wait_pid).context(&codes::NAMED, doing)?;
+    let mut said = String::new();
+    answer.read_to_string(&mut said).context(&codes::NAMED, doing)?;
+    match said.as_str() {
+        "ok" => Ok(()),
+        "" => Err(Error::new(&codes::NAMED, doing()).because("its holder has ended")),
+        why => Err(Error::new(&codes::NAMED, doing()).because(why)),
+    }
+}
+
+fn hold(network: Definition, tools: Tools, dir: PathBuf, listener: &OwnedFd, mut tell: std::io::PipeWriter) -> u8 {
+    let _ = nix::unistd::setsid();
+    let _ = nix::unistd::chdir("/");
+    let settled = close_all_but(&mut [listener.as_raw_fd(), tell.as_raw_fd()])
+        .and_then(|()| null_stdio())
+        .and_then(|()| sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::from(Signal::SIGHUP)), None));
+    process::hide_arguments("rl: network");
+    let _ = prctl::set_name(c"rl: network");
+    let socket = dir.join(talk::SOCKET);
+    let made = settled.map_err(|errno| errno.to_string()).and_then(|()| Holder::new(network, tools, dir));
+    let said = made.as_ref().err().cloned().unwrap_or_else(|| "ok".to_owned());
+    let told = tell.write_all(said.as_bytes());
+    drop(tell);
+    match (made, told) {
+        (Ok(mut holder), Ok(())) => holder.serve(listener),
+        _ => {
+            let _ = std::fs::remove_file(socket);
+            1
+        }
+    }
+}
+
+impl Holder {
+    fn new(network: Definition, tools: Tools, dir: PathBuf) -> Said<Self> {
+        let mut sysctls = Vec::new();
+        if !network.internal {
+            sysctls.push(("net/ipv4/ip_forward", "1"));
+            if network.v6.is_some() {
+                // Who forwards takes no address from a router, unless it is told to.
+                sysctls.extend([("net/ipv6/conf/all/forwarding", "1"), ("net/ipv6/conf/default/accept_ra", "2")]);
+            }
+        }
+        let held = links::namespace(&sysctls)?;
+        links::bridge(&tools.ip, &held, &network)?;
+        let mut holder = Self { network, tools, dir, held, slirp: None, resolver: None, leases: Vec::new() };
+        holder.open_way_out()?;
+        if let Some(nft) = &holder.tools.nft {
+            let nat = "table inet rl {\nchain out {\ntype nat hook postrouting priority srcnat;\noifname \"tap0\" masquerade\n}\n}\n";
+            links::nft(nft, &holder.held, nat)?;
+        }
+        // Of a holder that was killed: its containers lost their network with it, and get the same places again.
+        for lease in
+            super::leases(holder.dir.parent().and_then(Path::parent).unwrap_or(&holder.dir), &holder.network.name)
+        {
+            if let Ok(theirs) = File::open(procfs::namespace(lease.pid, "net")) {
+                let _ = holder.plug(lease, &theirs);
+            }
+        }
+        if let Some(program) = &holder.tools.resolver {
+            let leases: Vec<_> = holder.leases.iter().map(|(lease, _)| lease.clone()).collect();
+            holder.resolver = Some(Resolver::start(program, &holder.network, &holder.held, &holder.dir, &leases)?);
+        }
+        Ok(holder)
+    }
+
+    /// slirp4netns, also in place of one that has ended.
+    fn open_way_out(&mut self) -> Said<()> {
+        let Some(slirp) = &self.tools.slirp else { return Ok(()) };
+        if self.slirp.as_mut().is_some_and(|running| running.check().is_ok()) {
+            return Ok(());
+        }
+        let namespace = self.held.try_clone().map_err(|error| error.to_string())?;
+        let starting = slirp.start_in(namespace.into()).map_err(|error| error.to_string())?;
+        self.slirp = Some(starting.wait().map_err(|error| error.to_string())?);
+        Ok(())
+    }
+
+    fn serve(&mut self, listener: &OwnedFd) -> u8 {
+        loop {
+            let mut polls = vec![PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+            polls.extend(self.leases.iter().map(|(_, pidfd)| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)));
+            let idle = if self.leases.is_empty() { PollTimeout::from(AGAIN_MS) } else { PollTimeout::NONE };
+            if poll(&mut polls, idle).is_err_and(|errno| errno != nix::errno::Errno::EINTR) {
+                return 1;
+            }
+            let asked = polls[0].revents().is_some_and(|events| !events.is_empty());
+            self.forget_the_dead();
+            if asked {
+                talk::serve(listener, |request, theirs| self.answer(request, theirs));
+            }
+            if self.leases.is_empty() && self.may_end() {
+                return 0;
+            }
+        }
+    }
+
+    /// Whoever is about to join has the lock: then there is somebody to wait for.
+    fn may_end(&self) -> bool {
+        let Ok(Some(_lock)) = state::try_lock(&self.dir) else { return false };
+        for file in [talk::SOCKET, "leases.json", "resolv.conf"] {
+            let _ = std::fs::remove_file(self.dir.join(file));
+        }
+        let _ = std::fs::remove_dir_all(self.dir.join("dns"));
+        true
+    }
+
+    fn forget_the_dead(&mut self) {
+        let before = self.leases.len();
+        self.leases.retain(|(_, pidfd)| {
+            let mut polls = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+            poll(&mut polls, PollTimeout::ZERO) == Ok(0)
+        });
+        if self.leases.len() != before {
+            self.publish();
+        }
+    }
+
+    fn answer(&mut self, request: Request, theirs: Option<OwnedFd>) -> Reply {
+        let done = match request {
+            Request::Join { joining, pid } => theirs
+                .ok_or("no namespace".to_owned())
+                .and_then(|theirs| self.join(*joining, pid, &theirs.into()).map(Some)),
+            Request::Leave { id } => Ok(self.leave(&id)),
+        };
+        done.map_or_else(Reply::Failed, Reply::Done)
+    }
+
+    fn join(&mut self, joining: Joining, pid: i32, theirs: &File) -> Said<Lease> {
+        self.open_way_out()?;
+        if self.leases.iter().any(|(lease, _)| lease.id == joining.id) {
+            return Err("the container is in it already".to_owned());
+        }
+        let taken = |lease: &Lease| [Some(lease.ip), lease.ip6];
+        let taken: Vec<IpAddr> = self.leases.iter().flat_map(|(lease, _)| taken(lease)).flatten().collect();
+        let none = |asked: Option<IpAddr>| match asked {
+            Some(asked) => format!("{asked} is another's, or not in the network"),
+            None => "all its addresses are taken".to_owned(),
+        };
+        let asked = joining.ip.map(IpAddr::V4);
+        let ip = self.network.v4.take(asked, &taken).ok_or_else(|| none(asked))?;
+        let asked = joining.ip6.map(IpAddr::V6);
+        let ip6 = match &self.network.v6 {
+            Some(v6) => Some(v6.take(asked, &taken).ok_or_else(|| none(asked))?),
+            None if asked.is_some() => return Err("it has no IPv6".to_owned()),
+            None => None,
+        };
+        let ports: Vec<u32> = self.leases.iter().map(|(lease, _)| lease.port).collect();
+        let lease = Lease {
+            id: joining.id,
+            names: joining.names,
+            interface: joining.interface,
+            ip,
+            ip6,
+            port: (0..).find(|port| !ports.contains(port)).unwrap_or_default(),
+            default_route: joining.default_route,
+            pid,
+            start_time: procfs::start_time(pid).ok_or("the container has ended")?,
+        };
+        self.plug(lease.clone(), theirs)?;
+        self.publish();
+        Ok(lease)
+    }
+
+    fn plug(&mut self, lease: Lease, theirs: &File) -> Said<()> {
+        let pidfd = open_pidfd(Pid::from_raw(lease.pid)).map_err(|errno| errno.to_string())?;
+        links::plug(&self.tools.ip, &self.held, &self.network, &lease, theirs)?;
+        self.leases.push((lease, pidfd));
+        Ok(())
+    }
+
+    fn leave(&mut self, id: &str) -> Option<Lease> {
+        let at = self.leases.iter().position(|(lease, _)| lease.id == id)?;
+        let (lease, _) = self.leases.remove(at);
+        let _ = links::unplug(&self.tools.ip, &self.held, lease.port);
+        self.publish();
+        Some(lease)
+    }
+
+    /// For whoever reads the list, and for those who ask for names. Best effort: what could not be written is written next time.
+    fn publish(&self) {
+        let leases: Vec<_> = self.leases.iter().map(|(lease, _)| lease.clone()).collect();
+        if let Some(resolver) = &self.resolver {
+            let _ = resolver.update(&self.network, &leases);
+        }
+        let _ = state::write_replacing(&self.dir.join("leases.json"), &Leases { version: VERSION, leases }, false);
+    }
+}

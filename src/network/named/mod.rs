@@ -1,0 +1,185 @@
+//! Named networks: containers that find each other, on a bridge in a network namespace that a process holds.
+//!
+//! Owns the client's side: starting the holder of a network where there is none, and asking it to let a container in or out. The
+//! namespace belongs to the base user namespace; a pair of interfaces leads from its bridge into each container. The surprise:
+//! nothing depends on the holder being there. Killed, it is made again by whoever comes next, and takes in again what runs.
+
+mod holder;
+mod links;
+mod resolver;
+pub mod store;
+mod talk;
+
+use std::fs::File;
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use self::talk::Request;
+use crate::error::{Context, Error, Result, catalog::network as codes};
+use crate::host::config::Config;
+use crate::host::procfs;
+use crate::network::egress;
+use crate::network::program::own_directory;
+use crate::network::slirp::Slirp;
+use crate::spec::networks::{Definition, Joining};
+use crate::state;
+
+const VERSION: u32 = 1;
+
+/// A container's place in a network, taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The container.
+    pub id: String,
+    /// By which others find it.
+    pub names: Vec<String>,
+    /// Its interface inside.
+    pub interface: String,
+    /// Its address.
+    pub ip: IpAddr,
+    /// Its IPv6 address, where the network has such.
+    pub ip6: Option<IpAddr>,
+    /// The number in the outer interface's name.
+    port: u32,
+    default_route: bool,
+    pid: i32,
+    start_time: u64,
+}
+
+/// `RUN/networks/NAME/leases.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Leases {
+    version: u32,
+    leases: Vec<Lease>,
+}
+
+/// The programs of which a network is made.
+#[derive(Debug)]
+pub(super) struct Tools {
+    ip: PathBuf,
+    nft: Option<PathBuf>,
+    resolver: Option<PathBuf>,
+    slirp: Option<Slirp>,
+}
+
+impl Tools {
+    /// # Errors
+    /// `RL0711` with the name of what is missing, `RL0708`, and slirp4netns' own.
+    fn find(network: &Definition, run: &Path) -> Result<Self> {
+        let resolver = || -> Result<PathBuf> {
+            let given = Config::read()?.aardvark_dns;
+            let dirs = ["/usr/lib/podman", "/usr/libexec/podman", "/usr/local/lib/podman", "/usr/local/libexec/podman"];
+            program("aardvark-dns", given, &dirs)
+        };
+        let outward = || {
+            let mut options = slirp4netns_ctl::Options { network: network.outer(), ..Default::default() };
+            options.ipv6 = network.v6.is_some();
+            Slirp::prepare(&options, run)
+        };
+        Ok(Self {
+            ip: program("ip", None, &["/usr/sbin", "/sbin", "/usr/bin", "/bin"])?,
+            nft: (!network.internal).then(egress::prepare).transpose()?,
+            resolver: network.dns.then(resolver).transpose()?,
+            slirp: (!network.internal).then(outward).transpose()?,
+        })
+    }
+}
+
+fn program(name: &str, given: Option<PathBuf>, system: &[&str]) -> Result<PathBuf> {
+    let is_program =
+        |file: &PathBuf| file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).chain(own_directory());
+    let mut places = dirs.chain(system.iter().map(PathBuf::from)).map(|dir| dir.join(name));
+    let found = match given {
+        Some(given) => Some(given).filter(is_program),
+        None => places.find(is_program),
+    };
+    found.ok_or_else(|| Error::new(&codes::NO_TOOL, format!("find {name}")))
+}
+
+/// Where a network's running state is.
+fn directory(run: &Path, network: &str) -> PathBuf {
+    run.join("networks").join(network)
+}
+
+/// Lets a container in whose first process is `first`.
+///
+/// # Errors
+/// `RL0710` where an address can't be had or the network can't be made, `RL0711` for a missing program.
+pub(super) fn join(joining: &Joining, run: &Path, first: Pid, namespace: &File) -> Result<Lease> {
+    let dir = directory(run, &joining.network.name);
+    // From here to the answer the network can't end.
+    let _lock = state::lock(&dir)?;
+    let request = Request::Join { joining: Box::new(joining.clone()), pid: first.as_raw() };
+    if let Some(lease) = talk::ask(&dir, &request, Some(namespace))? {
+        return Ok(lease);
+    }
+    holder::start(&joining.network, Tools::find(&joining.network, run)?, &dir)?;
+    talk::ask(&dir, &request, Some(namespace))?
+        .ok_or_else(|| Error::new(&codes::NAMED, "find the network that was just made"))
+}
+
+/// Lets a container out. False: it was not in there.
+///
+/// # Errors
+/// `RL0710`.
+pub fn leave(run: &Path, network: &str, id: &str) -> Result<bool> {
+    let dir = directory(run, network);
+    if !dir.exists() {
+        return Ok(false);
+    }
+    let _lock = state::lock(&dir)?;
+    Ok(talk::ask(&dir, &Request::Leave { id: id.to_owned() }, None)?.is_some())
+}
+
+/// Who is in there, as the holder has written it down; without those that have ended.
+pub fn leases(run: &Path, network: &str) -> Vec<Lease> {
+    let read = state::read_versioned::<Leases>(&directory(run, network).join("leases.json"), VERSION);
+    let all = read.ok().flatten().map(|leases| leases.leases).unwrap_or_default();
+    all.into_iter().filter(Lease::is_alive).collect()
+}
+
+/// Lets a running container into one more network, which brings it no way out where it has one.
+///
+/// # Errors
+/// As a run's.
+pub fn connect(joining: &Joining, run: &Path, first: Pid) -> Result<Lease> {
+    let namespace = File::open(procfs::namespace(first.as_raw(), "net"));
+    let namespace = namespace.context(&codes::NAMED, || "open the container's network namespace".into())?;
+    join(joining, run, first, &namespace)
+}
+
+impl Lease {
+    fn is_alive(&self) -> bool {
+        procfs::start_time(self.pid) == Some(self.start_time)
+    }
+}
+
+/// The container's own name leads to its address, in the file that is mounted over /etc/hosts.
+pub(super) fn write_hosts(dir: &Path, lease: &Lease) {
+    let path = dir.join("hosts");
+    if let Ok(text) = std::fs::read_to_string(&path) {
+        // In place: the container has this very file.
+        let _ = std::fs::write(&path, text.replace("127.0.1.1\t", &format!("{}\t", lease.ip)));
+    }
+}
+
+/// One more name server, in the file that is mounted over /etc/resolv.conf.
+pub fn add_resolver(dir: &Path, resolver: IpAddr) {
+    use std::io::Write;
+    let file = std::fs::OpenOptions::new().append(true).open(dir.join("resolv.conf"));
+    let _ = file.and_then(|mut file| file.write_all(format!("nameserver {resolver}\n").as_bytes()));
+}
+
+/// Whether this child is a network's holder. By its name and by its user namespace, which is ours: a container's processes can have
+/// any name, and are in another.
+pub fn is_holder(pid: i32) -> bool {
+    let user = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/user")).ok();
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.trim_end() == "rl: network" && user(&pid.to_string()) == user("self")
+}

@@ -1,0 +1,245 @@
+//! Networks by name: containers that find each other, and those that must not.
+
+mod as_user {
+    use std::path::Path;
+    use std::process::Command;
+    use std::time::Duration;
+
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+
+    use crate::support::{Rl, Running, missing};
+
+    /// Answers everybody with this line, over TCP.
+    const SERVER: &str = "nc -ll -p 80 -e echo hello & echo up; cat";
+
+    fn works() -> bool {
+        let nft = ["-rn", "--", "sh", "-c", "PATH=$PATH:/usr/sbin:/sbin; nft list ruleset && ip link show lo"];
+        let nft = Command::new("unshare").args(nft).output().is_ok_and(|out| out.status.success());
+        let resolver = ["/usr/lib/podman/aardvark-dns", "/usr/libexec/podman/aardvark-dns"];
+        nft && resolver.iter().any(|path| Path::new(path).exists()) || missing("nft, ip and aardvark-dns")
+    }
+
+    fn up(rl: &Rl, flags: &[&str], script: &str) -> Running {
+        let words = [&["run", "--rm", "-i"][..], flags, &["busybox", "sh", "-c", script]].concat();
+        let mut running = rl.command(&words).piped_stdin().spawn();
+        running.wait_for_line("up");
+        running
+    }
+
+    fn sh(rl: &Rl, flags: &[&str], script: &str) -> String {
+        rl.run(&[&["run", "--rm"][..], flags, &["busybox", "sh", "-c", script]].concat()).success().stdout
+    }
+
+    /// Asks again while the resolver has not read its new list.
+    fn ask(name: &str) -> String {
+        format!("n=0; until nc -w 5 {name} 80; do n=$((n+1)); [ $n -lt 50 ] || exit 9; usleep 100000; done; ")
+    }
+
+    fn ended(mut running: Running) {
+        running.close_stdin();
+        running.finish().success();
+    }
+
+    fn inspected(rl: &Rl, network: &str) -> serde_json::Value {
+        let text = rl.run(&["network", "inspect", network]).success().stdout;
+        serde_json::from_str::<serde_json::Value>(&text).expect("JSON")[0].clone()
+    }
+
+    fn parent(pid: i32) -> i32 {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("its stat");
+        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+        parent.expect("its parent")
+    }
+
+    /// The holder of this store's one network: the parent of the parent of the resolver, which is told where the network is.
+    fn holder(rl: &Rl) -> i32 {
+        let place = rl.runroot().join("networks");
+        let place = place.to_string_lossy();
+        let all = std::fs::read_dir("/proc").expect("processes").flatten();
+        let mut pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let resolver = pids.find(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(&format!("--config\0{place}"))
+        });
+        parent(parent(resolver.expect("the resolver")))
+    }
+
+    #[test]
+    fn containers_find_each_other_by_name_and_alias() {
+        if !works() {
+            return;
+        }
+        let rl = Rl::new();
+        rl.run(&["network", "create", "--ipv6", "web"]).success();
+        let first = up(&rl, &["--name=one", "--network=web", "--network-alias=uno"], SERVER);
+        let script = ask("one") + &ask("uno") + "nslookup one | grep -c Address; grep -c 10.89 /etc/hosts";
+        let out = sh(&rl, &["--network=web"], &script);
+        // Its own, and the answers in both families.
+        assert_eq!(out, "hello\nhello\n3\n1\n");
+        let document = inspected(&rl, "web");
+        let containers = document["Containers"].as_object().expect("containers");
+        assert_eq!(containers.len(), 1, "{document}");
+        assert_eq!(containers.values().next().expect("one")["Name"], "one");
+        let refused = rl.run(&["network", "rm", "web"]).fails_with(1);
+        assert!(refused.stderr.contains("RL0713") && refused.stderr.contains("one"), "{}", refused.stderr);
+        ended(first);
+        rl.run(&["network", "rm", "web"]).success();
+        let gone = rl.run(&["run", "--rm", "--network=web", "busybox", "true"]).fails_with(125);
+        assert!(gone.stderr.contains("RL0712"), "{}", gone.stderr);
+    }
+
+    #[test]
+    fn networks_do_not_see_each_other_but_a_container_of_both_does() {
+        if !works() {
+            return;
+        }
+        let rl = Rl::new();
+        rl.run(&["network", "create", "--subnet=10.77.1.0/24", "one"]).success();
+        rl.run(&["network", "create", "--subnet=10.77.2.0/24", "--gateway=10.77.2.9", "two"]).success();
+        let server = up(&rl, &["--name=server", "--network=one:ip=10.77.1.50"], SERVER);
+        let alone = sh(
+            &rl,
+            &["--network=two"],
+            "timeout 5 nc -w 2 10.77.1.50 80 | grep hello || echo nobody; ip route | grep default",
+        );
+        assert_eq!(alone, "nobody\ndefault via 10.77.2.9 dev eth0 \n");
+        let both = sh(&rl, &["--network=two", "--network=one"], &(ask("10.77.1.50") + "ip -o -4 addr | grep -c eth"));
+        assert_eq!(both, "hello\n2\n");
+        let taken = ["run", "--rm", "--network=one", "--ip=10.77.1.50", "busybox", "true"];
+        let taken = rl.run(&taken).fails_with(125);
+        assert!(taken.stderr.contains("RL0710") && taken.stderr.contains("10.77.1.50"), "{}", taken.stderr);
+        ended(server);
+    }
+
+    #[test]
+    fn ports_are_published_there_too() {
+        if !works() {
+            return;
+        }
+        let rl = Rl::new();
+        rl.run(&["network", "create", "web"]).success();
+        let server = up(&rl, &["--name=web", "--network=web", "-p", "127.0.0.1::80"], SERVER);
+        let listed = rl.run(&["port", "web", "80"]).success().stdout;
+        let stream = || std::net::TcpStream::connect(listed.trim()).map(crate::lab::heard).unwrap_or_default();
+        let answered = (0..200).any(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            stream() == "hello\n"
+        });
+        assert!(answered, "{listed}");
+        ended(server);
+    }
+
+    #[test]
+    fn a_container_is_connected_and_disconnected_while_it_runs() {
+        if !works() {
+            return;
+        }
+        let rl = Rl::new();
+        for name in ["one", "two"] {
+            rl.run(&["network", "create", name]).success();
+        }
+        let server = up(&rl, &["--name=server", "--network=one"], SERVER);
+        let mut client = up(&rl, &["--name=client", "--network=two"], "echo up; cat");
+        let script = ask("server");
+        rl.run(&["network", "connect", "--alias=other", "two", "server"]).success();
+        assert_eq!(rl.run(&["exec", "client", "sh", "-c", &script]).success().stdout, "hello\n");
+        assert_eq!(rl.run(&["exec", "client", "sh", "-c", &ask("other")]).success().stdout, "hello\n");
+        rl.run(&["network", "connect", "two", "server"]).fails_with(125);
+        rl.run(&["network", "disconnect", "two", "server"]).success();
+        let look = "nslookup server >/dev/null 2>&1 || echo gone";
+        assert_eq!(rl.run(&["exec", "client", "sh", "-c", look]).success().stdout, "gone\n");
+        rl.run(&["network", "disconnect", "two", "server"]).fails_with(125);
+        client.close_stdin();
+        client.finish().success();
+        ended(server);
+    }
+
+    #[test]
+    fn a_killed_holder_is_made_again_with_all_that_runs() {
+        if !works() {
+            return;
+        }
+        let rl = Rl::new();
+        rl.run(&["network", "create", "web"]).success();
+        let server = up(&rl, &["--name=server", "--network=web"], SERVER);
+        let old = holder(&rl);
+        kill(Pid::from_raw(old), Signal::SIGKILL).expect("kill");
+        assert_eq!(sh(&rl, &["--network=web"], &ask("server")), "hello\n");
+        ended(server);
+    }
+
+    #[test]
+    fn an_internal_network_has_no_way_out_and_one_without_names_has_none() {
+        if !works() {
+            return;
+        }
+        let rl = Rl::new();
+        rl.run(&["network", "create", "--internal", "inner"]).success();
+        rl.run(&["network", "create", "--disable-dns", "plain"]).success();
+        let server = up(&rl, &["--name=server", "--network=inner"], SERVER);
+        let out = sh(&rl, &["--network=inner"], &(ask("server") + "ip route | grep -c default || :"));
+        assert_eq!(out, "hello\n0\n");
+        assert_eq!(sh(&rl, &["--network=plain"], "cat /etc/resolv.conf | grep nameserver"), "nameserver 10.0.2.3\n");
+        ended(server);
+        let removed = rl.run(&["network", "prune", "-f"]).success().stdout;
+        assert_eq!(removed, "inner\nplain\n");
+    }
+
+    #[test]
+    fn what_makes_no_network_is_refused() {
+        let rl = Rl::new();
+        for words in [
+            &["create", "host"][..],
+            &["create", "a/b"],
+            &["create", "--subnet=10.0.0.0", "x"],
+            &["create", "--subnet=10.0.0.0/24", "--gateway=10.1.0.1", "x"],
+            &["create", "--gateway=10.1.0.1", "x"],
+            &["create", "--driver=macvlan", "x"],
+            &["rm", "nobody"],
+            &["inspect", "nobody"],
+        ] {
+            assert!(!rl.run(&[&["network"][..], words].concat()).status.success(), "{words:?}");
+        }
+        rl.run(&["network", "create", "--subnet=10.7.0.0/24", "one"]).success();
+        rl.run(&["network", "create", "one"]).fails_with(125);
+        rl.run(&["network", "create", "--subnet=10.7.0.128/25", "two"]).fails_with(125);
+        for flags in [&["--ip=10.7.0.2"][..], &["--network=one", "--network=host"], &["--network=one", "--network=one"]]
+        {
+            rl.run(&[&["run", "--rm"][..], flags, &["busybox", "true"]].concat()).fails_with(125);
+        }
+    }
+
+    #[test]
+    fn the_way_out_is_slirp4netns() {
+        if works() {
+            crate::lab::inside("networks::body::the_way_out_is_slirp4netns");
+        }
+    }
+}
+
+mod body {
+    use crate::lab::{Lab, SECOND, SECOND6, resolver};
+    use crate::support::Rl;
+
+    #[test]
+    #[ignore = "a body"]
+    fn the_way_out_is_slirp4netns() {
+        let (lab, rl) = (Lab::new(), Rl::new());
+        lab.says(&format!("{SECOND}:80"), "four\n");
+        lab.says(&format!("[{SECOND6}]:80"), "six\n");
+        lab.resolves(&format!("{SECOND}:53"), [203, 0, 113, 5]);
+        resolver(&rl, &format!("nameserver {SECOND}\n"));
+        rl.run(&["network", "create", "--ipv6", "web"]).success();
+        let script = format!(
+            "nc -w 5 {SECOND} 80; nslookup any.example | grep -c 203.0.113.5; \
+             n=0; until nc -w 5 {SECOND6} 80; do n=$((n+1)); [ $n -lt 100 ] || exit 9; usleep 100000; done"
+        );
+        let out = rl.run(&["run", "--rm", "--network=web", "busybox", "sh", "-c", &script]).success().stdout;
+        assert_eq!(out, "four\n1\nsix\n");
+        rl.run(&["network", "create", "--internal", "inner"]).success();
+        let script = format!("nc -w 2 {SECOND} 80 || echo no way");
+        let out = rl.run(&["run", "--rm", "--network=inner", "busybox", "sh", "-c", &script]).success().stdout;
+        assert_eq!(out, "no way\n");
+    }
+}
