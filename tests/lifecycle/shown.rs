@@ -208,6 +208,20 @@ mod as_user {
     }
 
     #[test]
+    fn limits_are_shown_as_they_were_asked_for() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        let flags = ["-m", "64m", "--cpus", "1.5", "--pids-limit", "100", "--cpu-shares", "512"];
+        rl.run(&[&["create", "--name", "c"][..], &flags, &["busybox", "true"]].concat()).success();
+        let template = "{{with .HostConfig}}{{.Memory}} {{.NanoCpus}} {{.CpuQuota}}/{{.CpuPeriod}} {{.PidsLimit}} {{.CpuShares}}{{end}}";
+        assert_eq!(inspect(&rl, "c", template), "67108864 1500000000 150000/100000 100 512");
+        rl.run(&["create", "--name", "free", "busybox", "true"]).success();
+        let template =
+            "{{with .HostConfig}}{{.Memory}} {{.NanoCpus}} {{.PidsLimit}} {{json .BlkioDeviceReadBps}}{{end}}";
+        assert_eq!(inspect(&rl, "free", template), "0 0 0 []");
+    }
+
+    #[test]
     fn mounts_are_shown_and_found() {
         let rl = Rl::new();
         let _clean = Clean(&rl);

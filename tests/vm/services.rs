@@ -1,5 +1,32 @@
 //! Containers as services of the user's own systemd.
 
+mod over_ssh {
+    use crate::inside;
+    use crate::support::Rl;
+
+    #[test]
+    fn a_paused_container_of_services_is_shown_as_one() {
+        if !inside() {
+            return;
+        }
+        let rl = Rl::new();
+        rl.run(&["run", "-d", "--name", "c", "-m", "64m", "busybox", "sleep", "1000"]).success();
+        rl.run(&["pause", "c"]).success();
+        let shown = rl.run(&["inspect", "-f", "{{.State.Status}} {{.State.Paused}} {{.State.Running}}", "c"]).success();
+        let listed =
+            rl.run(&["ps", "--filter", "status=paused", "--format", "{{.Names}} {{.State}} {{.Status}}"]).success();
+        rl.run(&["unpause", "c"]).success();
+        let again = rl.run(&["inspect", "-f", "{{.State.Status}}", "c"]).success();
+        rl.run(&["rm", "-f", "-t", "0", "c"]).success();
+        assert_eq!((shown.stdout.as_str(), again.stdout.as_str()), ("paused true true\n", "running\n"));
+        assert!(
+            listed.stdout.starts_with("c paused Up ") && listed.stdout.ends_with(" (Paused)\n"),
+            "{}",
+            listed.stdout
+        );
+    }
+}
+
 mod as_root {
     use std::process::Command;
 

@@ -9,6 +9,7 @@ use slirp4netns_ctl::Protocol;
 
 use super::inspect::{host, network};
 use super::words;
+use crate::cgroup::Group;
 use crate::cli::run::lifecycle_duration;
 use crate::error::{Error, Result, catalog::command_line, catalog::state as codes};
 use crate::state::{Container, Phase, now};
@@ -184,10 +185,16 @@ fn of_image(record: &crate::state::Record, image: &str) -> bool {
 pub(super) fn phase(container: &Container) -> &'static str {
     match container.phase() {
         Phase::Created => "created",
+        Phase::Running if is_paused(container) => "paused",
         Phase::Running => "running",
         Phase::Restarting => "restarting",
         Phase::Exited => "exited",
     }
+}
+
+/// Whether `rl pause` has frozen its control group.
+pub(super) fn is_paused(container: &Container) -> bool {
+    container.running.as_ref().and_then(|running| Group::of(running.pid)).is_some_and(|group| group.is_frozen())
 }
 
 fn find(all: &[Container], text: &str) -> Result<u64> {

@@ -148,7 +148,7 @@ fn state(container: &Container) -> Value {
     let mut state = json!({
         "Status": super::filter::phase(container),
         "Running": matches!(phase, Phase::Running | Phase::Restarting),
-        "Paused": false,
+        "Paused": super::filter::is_paused(container),
         "Restarting": phase == Phase::Restarting,
         "OOMKilled": last.as_ref().is_some_and(|last| last.oom) && over,
         "Dead": false,

@@ -159,6 +159,7 @@ fn status(container: &Container, time: u64) -> String {
                 "starting" => " (health: starting)".into(),
                 word => format!(" ({word})"),
             };
+            let health = if filter::is_paused(container) { " (Paused)".into() } else { health };
             let running = container.running.as_ref().map(|running| running.started);
             format!("Up {}{health}", ago(running.or(last.map(|last| last.started)).unwrap_or(time)))
         }

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::network;
+use crate::spec::resources::{RateKind, Resources};
 use crate::spec::{RunSpec, SeccompChoice, UserNs, Volume};
 use crate::state::Container;
 
@@ -17,7 +18,7 @@ pub(super) fn host_config(container: &Container) -> Value {
         log.insert("max-size".into(), size.to_string().into());
         log.insert("max-file".into(), run.log.max_files.to_string().into());
     }
-    json!({
+    let mut config = json!({
         "Binds": binds(container),
         "ContainerIDFile": run.cidfile.as_ref().map_or_else(String::new, |path| path.display().to_string()),
         "NetworkMode": network::mode(container),
@@ -40,6 +41,7 @@ pub(super) fn host_config(container: &Container) -> Value {
         "Tmpfs": tmpfs(run),
         "UsernsMode": userns(&run.userns),
         "Runtime": "rl",
+        "OomScoreAdj": run.oom_score_adj.unwrap_or(0),
         "ExtraHosts": run.add_hosts.iter().map(|(name, ip)| format!("{name}:{ip}")).collect::<Vec<_>>(),
         "GroupAdd": run.group_add,
         "IpcMode": host(run.share.ipc),
@@ -51,6 +53,42 @@ pub(super) fn host_config(container: &Container) -> Value {
         "Init": run.init,
         "ShmSize": run.shm_size,
         "Ulimits": run.ulimits.iter().map(|limit| json!({ "Name": limit.name, "Soft": limit.soft, "Hard": limit.hard })).collect::<Vec<_>>(),
+    });
+    if let (Value::Object(config), Value::Object(limits)) = (&mut config, limits(&run.resources)) {
+        config.extend(limits);
+    }
+    config
+}
+
+/// The kernel's, in microseconds.
+const PERIOD: u64 = 100_000;
+
+/// 0, or the empty word, is no limit.
+fn limits(resources: &Resources) -> Value {
+    let quota = resources.cpu_quota.unwrap_or(0);
+    let period = resources.cpu_period.unwrap_or(if quota > 0 { PERIOD } else { 0 });
+    // `--cpus` in docker's unit, of which it knows nothing but the quota here.
+    let cpus = if quota > 0 { i128::from(quota) * 1_000_000_000 / i128::from(period.max(1)) } else { 0 };
+    let rates = |kind: RateKind| -> Vec<Value> {
+        let all = resources.devices.iter().filter(|one| one.kind == kind);
+        all.map(|one| json!({ "Path": format!("{}:{}", one.device.0, one.device.1), "Rate": one.rate })).collect()
+    };
+    json!({
+        "Memory": resources.memory.unwrap_or(0),
+        "MemorySwap": resources.memory_swap.unwrap_or(0),
+        "MemoryReservation": resources.memory_reservation.unwrap_or(0),
+        "NanoCpus": i64::try_from(cpus).unwrap_or(0),
+        "CpuQuota": quota,
+        "CpuPeriod": period,
+        "CpuShares": resources.cpu_shares.unwrap_or(0),
+        "CpusetCpus": resources.cpuset_cpus.clone().unwrap_or_default(),
+        "CpusetMems": resources.cpuset_mems.clone().unwrap_or_default(),
+        "PidsLimit": resources.pids.unwrap_or(0),
+        "BlkioWeight": resources.blkio_weight.unwrap_or(0),
+        "BlkioDeviceReadBps": rates(RateKind::ReadBytes),
+        "BlkioDeviceWriteBps": rates(RateKind::WriteBytes),
+        "BlkioDeviceReadIOps": rates(RateKind::ReadOperations),
+        "BlkioDeviceWriteIOps": rates(RateKind::WriteOperations),
     })
 }
 
