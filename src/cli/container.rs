@@ -5,6 +5,7 @@
 
 pub mod attach;
 pub mod change;
+pub mod chosen;
 pub mod create;
 pub mod end;
 pub mod events;
@@ -46,7 +47,10 @@ fn words<'a>(matches: &'a ArgMatches, name: &str) -> impl Iterator<Item = &'a St
 }
 
 /// Each of them in turn; what fails does not keep the others from it.
-fn each<'a>(wanted: impl IntoIterator<Item = &'a String>, mut act: impl FnMut(&str) -> Result<Option<String>>) -> u8 {
+pub(in crate::cli) fn each<'a>(
+    wanted: impl IntoIterator<Item = &'a String>,
+    mut act: impl FnMut(&str) -> Result<Option<String>>,
+) -> u8 {
     let mut status = 0;
     for text in wanted {
         match act(text) {
@@ -71,7 +75,7 @@ fn list(containers: &Containers) -> Result<Vec<Container>> {
     containers.list(|error| complain(&error))
 }
 
-fn tell(containers: &Containers, container: &Container, action: &str, more: &[(&str, String)]) {
+pub(in crate::cli) fn tell(containers: &Containers, container: &Container, action: &str, more: &[(&str, String)]) {
     let record = &container.record;
     let subject = Subject { id: &record.id, name: &record.name, image: &record.image };
     tell_event(containers.dirs(), subject, action, more);

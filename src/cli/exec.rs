@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use super::container::attach::Keys;
 use super::run::args::{list, switch, value};
 use super::run::env;
 use super::{Globals, Verb};
@@ -11,6 +12,7 @@ use crate::error::{Error, Result, catalog::command_line};
 use crate::host::Host;
 use crate::plan::exec::Wish;
 use crate::runtime::exec::{self, Target};
+use crate::runtime::supervise::Exit;
 use crate::state::Containers;
 
 /// The verb.
@@ -33,6 +35,11 @@ fn command() -> Command {
         .arg(switch("interactive", "Keep stdin open").short('i'))
         .arg(switch("tty", "Give it a terminal").short('t'))
         .arg(switch("detach", "Leave it to the container and return").short('d'))
+        .arg(value(
+            "detach-keys",
+            "KEYS",
+            "What is typed to leave it with -it: ctrl-p,ctrl-q by default; nothing where empty",
+        ))
         .arg(list("env", "NAME[=VALUE]", "Environment variable; without a value, the caller's").short('e'))
         .arg(list("env-file", "FILE", "Environment variables, one a line"))
         .arg(value("workdir", "DIR", "Working directory, the container's own by default").short('w'))
@@ -52,6 +59,7 @@ fn command() -> Command {
 
 fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let (container, wish, detach) = resolve(matches)?;
+    let keys = Keys::parse(matches.get_one::<String>("detach-keys").map(String::as_str))?.into_keys();
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
     // As in run: 1 would be the command's own.
     let found = Containers::open(&host.dirs).find_running(&container);
@@ -63,7 +71,8 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         exec::detach(&target, &plan)?;
         return Ok(0);
     }
-    Ok(exec::run(&target, &plan)?.status())
+    // Left by its keys it goes on, and that is no failure.
+    Ok(exec::run(&target, &plan, keys)?.map_or(0, Exit::status))
 }
 
 fn resolve(matches: &ArgMatches) -> Result<(String, Wish, bool)> {

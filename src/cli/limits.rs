@@ -5,6 +5,7 @@
 
 use clap::{Arg, ArgMatches, Command};
 
+use super::container::{chosen, each, tell};
 use super::run::resources;
 use super::{Globals, Verb};
 use crate::cgroup::Group;
@@ -21,7 +22,7 @@ pub const UPDATE: Verb =
 pub const PAUSE: Verb = Verb {
     name: "pause",
     about: "Freeze all processes of containers",
-    command: || named("rl pause", "Freeze all processes of containers"),
+    command: || chosen::arguments(Command::new("rl pause").about(PAUSE.about), "All that run", "alf"),
     run: |globals, matches| freeze(globals, matches, true),
 };
 
@@ -29,7 +30,7 @@ pub const PAUSE: Verb = Verb {
 pub const UNPAUSE: Verb = Verb {
     name: "unpause",
     about: "Let frozen containers go on",
-    command: || named("rl unpause", "Let frozen containers go on"),
+    command: || chosen::arguments(Command::new("rl unpause").about(UNPAUSE.about), "All that run", "alf"),
     run: |globals, matches| freeze(globals, matches, false),
 };
 
@@ -54,21 +55,26 @@ fn groups(globals: &Globals, matches: &ArgMatches) -> Result<Vec<(Container, Run
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
     let all = Containers::open(&host.dirs);
     let names = matches.get_many::<String>("container").into_iter().flatten();
-    names
-        .map(|name| {
-            let (container, running) = all.find_running(name)?;
-            let group = Group::of(running.pid).ok_or_else(|| Error::new(&codes::NO_GROUP, format!("use {name:?}")))?;
-            Ok((container, running, group))
-        })
-        .collect()
+    names.map(|name| grouped(&all, name)).collect()
+}
+
+fn grouped(all: &Containers, name: &str) -> Result<(Container, Running, Group)> {
+    let (container, running) = all.find_running(name)?;
+    let group = Group::of(running.pid).ok_or_else(|| Error::new(&codes::NO_GROUP, format!("use {name:?}")))?;
+    Ok((container, running, group))
 }
 
 fn freeze(globals: &Globals, matches: &ArgMatches, frozen: bool) -> Result<u8> {
-    for (container, _, group) in groups(globals, matches)? {
+    let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
+    let containers = Containers::open(&host.dirs);
+    let verb = if frozen { "pause" } else { "unpause" };
+    let wanted = chosen::chosen(&containers, matches, verb, chosen::active)?;
+    Ok(each(&wanted, |text| {
+        let (container, _, group) = grouped(&containers, text)?;
         group.freeze(frozen)?;
-        println!("{}", container.record.name);
-    }
-    Ok(0)
+        tell(&containers, &container, verb, &[]);
+        Ok(Some(text.to_owned()))
+    }))
 }
 
 fn update(globals: &Globals, matches: &ArgMatches) -> Result<u8> {

@@ -18,6 +18,7 @@ use nix::sys::termios::{InputFlags, SetArg, SpecialCharacterIndices, Termios, tc
 
 pub(super) use self::raw::RawMode;
 use self::stream::{Buffer, Stream};
+use super::keys::Keys;
 use crate::error::{Context, Result, catalog::process};
 use crate::sys::signal::Signals;
 use crate::sys::terminal::{peer, set_window_size, window_size};
@@ -46,6 +47,10 @@ pub struct Console {
     background: bool,
     /// The first of stdin, stdout and stderr that is a terminal.
     sized: Option<OwnedFd>,
+    /// What is typed to leave; of a container in the foreground nothing, because its `rl` is its parent.
+    keys: Keys,
+    /// They were typed.
+    left: bool,
 }
 
 /// The container's side.
@@ -80,12 +85,30 @@ impl Console {
             raw: None,
             background: false,
             sized: callers_terminal(),
+            keys: Keys::new(Vec::new()),
+            left: false,
         };
         if interactive {
             console.relay_input()?;
         }
         console.resume()?;
         Ok(console)
+    }
+
+    /// These keys leave.
+    #[must_use]
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// Whether the keys have been typed.
+    pub fn is_left(&self) -> bool {
+        self.left
+    }
+
+    /// Gives the caller's terminal back, and the container's to whoever keeps it; None: it has been hung up.
+    pub fn into_master(self) -> Option<OwnedFd> {
+        self.container.map(|container| container.master)
     }
 
     fn relay_input(&mut self) -> Result<()> {
@@ -257,7 +280,15 @@ impl Console {
                 // In raw mode no key ends the input: the terminal itself has gone.
                 Some(_) => self.hang_up(),
             },
-            Ok(_) => self.inside_line = self.to_master.last() != Some(b'\n'),
+            Ok(_) => {
+                // Only somebody at a keyboard types keys; a file may hold any bytes.
+                if self.raw.is_some() {
+                    let (typed, left) = self.keys.filter(&self.to_master.take());
+                    self.to_master.push(&typed);
+                    self.left = left;
+                }
+                self.inside_line = self.to_master.last() != Some(b'\n');
+            }
             Err(Errno::EAGAIN) => {}
             Err(errno) => return Err(errno).context(&process::TERMINAL, || "read standard input".into()),
         }

@@ -18,6 +18,7 @@ use super::console::Console;
 use super::init::{self, Init};
 use super::inside::Place;
 pub use super::inside::{Record, Target};
+use super::keys::Keys;
 use super::message::Channel;
 use super::parent::{Started, hear};
 use super::{join, rights, supervise};
@@ -34,15 +35,25 @@ pub fn plan(target: &Target, wish: &Wish) -> Plan {
     compile(&target.record.template, wish, &rights::limits())
 }
 
-/// Starts the process and stays until its end.
+/// Starts the process and stays until its end, or until the keys have been typed: None, and it goes on with its terminal.
 ///
 /// # Errors
 /// What failed before exec.
-pub fn run(target: &Target, plan: &Plan) -> Result<Exit> {
+pub fn run(target: &Target, plan: &Plan, keys: Keys) -> Result<Option<Exit>> {
     let interactive = plan.process.interactive;
-    let start = start(target, plan, false, |master| Console::start(master, interactive))?;
-    let Started { child, signals, terminal, network, group: _ } = start;
-    supervise::supervise(child, &signals, terminal, network)
+    let on_terminal = |master| Console::start(master, interactive).map(|console| console.with_keys(keys));
+    let Started { child, signals, mut terminal, .. } = start(target, plan, false, on_terminal)?;
+    match supervise::until_left(&child, &signals, terminal.as_mut()) {
+        Ok(Some(exit)) => Ok(Some(exit)),
+        Ok(None) => {
+            let master = terminal.and_then(Console::into_master);
+            master.map_or(Ok(()), |master| keep::keep(&child, &master)).map(|()| None)
+        }
+        Err(error) => {
+            child.kill();
+            Err(error)
+        }
+    }
 }
 
 /// Starts the process, with nothing of the caller's, and leaves it to the container.

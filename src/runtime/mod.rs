@@ -22,6 +22,7 @@ pub mod hooks;
 mod init;
 pub mod inside;
 pub mod join;
+pub mod keys;
 pub mod message;
 mod mounts;
 pub mod parent;

@@ -68,11 +68,23 @@ pub fn supervise(
     mut console: Option<Console>,
     mut network: Option<network::Running>,
 ) -> Result<Exit> {
-    let ended = watch(&child, signals, console.as_mut(), network.as_mut());
-    if ended.is_err() {
-        child.kill();
+    match watch(&child, signals, console.as_mut(), network.as_mut()) {
+        Ok(Some(exit)) => Ok(exit),
+        // It has no keys by which it could be left.
+        Ok(None) => Err(Error::new(&process::SUPERVISE, format!("wait for pid {}", child.pid))),
+        Err(error) => {
+            child.kill();
+            Err(error)
+        }
     }
-    ended
+}
+
+/// The same of a process whose terminal can be left by the console's keys; None: it was, and goes on.
+///
+/// # Errors
+/// As [`supervise`].
+pub fn until_left(child: &Child, signals: &Signals, console: Option<&mut Console>) -> Result<Option<Exit>> {
+    watch(child, signals, console, None)
 }
 
 /// Waits for a child that shares this process's terminal and process group (`rl unshare`): the terminal's signals reach it
@@ -122,7 +134,7 @@ fn watch(
     signals: &Signals,
     mut console: Option<&mut Console>,
     mut network: Option<&mut network::Running>,
-) -> Result<Exit> {
+) -> Result<Option<Exit>> {
     // A stopped process could not carry out what it was asked: after one of these `rl` stays awake in the background.
     let mut asked_to_end = false;
     let mut was_background = false;
@@ -158,6 +170,9 @@ fn watch(
         }
         if let Some(console) = console.as_deref_mut() {
             console.turn(ready.console)?;
+            if console.is_left() {
+                return Ok(None);
+            }
         }
         if ready.ended {
             let exit = wait_pidfd(child.pidfd.as_fd(), false);
@@ -165,7 +180,7 @@ fn watch(
                 if let Some(console) = console {
                     console.drain(signals, asks_to_end)?;
                 }
-                return Ok(exit);
+                return Ok(Some(exit));
             }
         }
     }

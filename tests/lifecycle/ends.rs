@@ -66,6 +66,34 @@ mod everywhere {
     }
 
     #[test]
+    fn all_the_latest_and_those_of_a_filter_are_chosen() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        for (name, label) in [("a", "tier=web"), ("b", "tier=web"), ("c", "tier=db")] {
+            rl.run(&["create", "--name", name, "-l", label, "busybox", "sleep", "1000"]).success();
+        }
+        let running = || rl.run(&["ps", "--format", "{{.Names}}"]).success().stdout;
+        rl.run(&["start", "-f", "label=tier=web"]).success();
+        assert_eq!(running(), "b\na\n");
+        rl.run(&["start", "-l"]).success();
+        assert_eq!(running(), "c\nb\na\n");
+        rl.run(&["restart", "-t", "0", "--filter", "name=^b$"]).success();
+        assert_eq!(rl.run(&["kill", "-f", "name=b"]).success().stdout.lines().count(), 1);
+        assert_eq!(rl.run(&["wait", "-f", "name=b", "b"]).success().stdout, "137\n");
+        rl.run(&["stop", "-t", "0", "-a"]).success();
+        assert_eq!(running(), "");
+        // A container without a cgroup can't be paused; the others are.
+        assert_eq!(rl.run(&["pause", "-a"]).success().stdout, "");
+        assert!(rl.run(&["pause", "a", "b"]).fails_with(1).stderr.matches("RL0805").count() == 2);
+        rl.run(&["rm", "-l"]).success();
+        rl.run(&["rm", "--filter", "label=tier=web"]).success();
+        assert_eq!(rl.run(&["ps", "-aq"]).success().stdout, "");
+        for verb in ["start", "stop", "restart", "kill", "rm", "wait", "pause", "unpause"] {
+            assert!(rl.run(&[verb]).fails_with(125).stderr.contains("needs a container"), "{verb}");
+        }
+    }
+
+    #[test]
     fn each_of_several_has_its_own_result() {
         let rl = Rl::new();
         let _clean = Clean(&rl);

@@ -51,13 +51,13 @@ fn attacker(rl: &Rl) -> PathBuf {
 }
 
 /// Static, for a container that has no libraries.
-fn compile(source: &Path, program: &Path) {
+pub(crate) fn compile(source: &Path, program: &Path) {
     let status =
         Command::new("cc").args(["-O1", "-Wall", "-Werror", "-static", "-o"]).arg(program).arg(source).status();
     assert!(status.expect("a C compiler").success(), "{} does not compile", source.display());
 }
 
-fn bind(dir: &Path) -> String {
+pub(crate) fn bind(dir: &Path) -> String {
     format!("{}:/attack", dir.display())
 }
 

@@ -7,6 +7,7 @@
 mod support;
 
 mod attached;
+mod attacks;
 mod borrowed;
 mod commits;
 mod copies;

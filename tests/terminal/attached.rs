@@ -26,6 +26,29 @@ mod everywhere {
     }
 
     #[test]
+    fn an_exec_is_left_by_the_keys_and_goes_on_with_its_terminal() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        shell_in_the_background(&rl);
+        let mut terminal = Terminal::start();
+        let before = terminal.modes();
+        let again = "while test ! -e /go; do sleep 0.1; done; tty >/left; stty size >>/left";
+        terminal.line(&format!("{} exec -it c sh -c 'echo rea\"\"dy; {again}'; echo le''ft=$?", rl_words(&rl)));
+        terminal.wait_for("ready");
+        terminal.keys(&["C-p", "C-q"]);
+        terminal.wait_for("left=0");
+        assert_eq!(terminal.modes(), before);
+        rl.run(&["exec", "c", "touch", "/go"]).success();
+        let wait = "while ! grep -q 200 /left 2>/dev/null; do sleep 0.1; done; grep -c /dev/ /left";
+        assert_eq!(rl.run(&["exec", "c", "sh", "-c", wait]).success().stdout, "1\n");
+        // Without keys they are typed.
+        terminal.line(&format!("{} exec -it --detach-keys= c sh -c 'stty raw -echo; echo rea\"\"dy; dd bs=1 count=2 2>/dev/null | od -An -t x1'", rl_words(&rl)));
+        terminal.wait_for("ready");
+        terminal.keys(&["C-p", "C-q"]);
+        terminal.wait_for("10 11");
+    }
+
+    #[test]
     fn the_keys_leave_the_container_running_and_the_terminal_as_it_was() {
         let rl = Rl::new();
         let _clean = Clean(&rl);

@@ -18,11 +18,15 @@ pub(super) use crate::runtime::attach::pair;
 pub const VERB: Verb = Verb { name: "attach", about: "Be at a running container's terminal", command, run };
 
 /// `--detach-keys`.
-pub(super) struct Keys(Vec<u8>);
+pub(in crate::cli) struct Keys(Vec<u8>);
 
 impl Keys {
+    pub(in crate::cli) fn into_keys(self) -> attach::Keys {
+        attach::Keys::new(self.0)
+    }
+
     /// `ctrl-p,ctrl-q` and the like: single characters and `ctrl-` with a letter or one of `@[\]^_`.
-    pub(super) fn parse(text: Option<&str>) -> Result<Self> {
+    pub(in crate::cli) fn parse(text: Option<&str>) -> Result<Self> {
         let Some(text) = text else { return Ok(Self(vec![16, 17])) };
         let bad = || {
             Error::new(&command_line::USAGE, format!("--detach-keys {text:?}"))

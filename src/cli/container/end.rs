@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use clap::{Arg, ArgMatches, Command};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{each, names, word, words};
+use super::{chosen, each, word};
 use crate::cli::run::{self, detached};
 use crate::cli::{Globals, Verb};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::state as codes};
@@ -49,13 +49,11 @@ pub(super) fn seconds(matches: &ArgMatches) -> Result<Option<Option<Duration>>> 
 }
 
 fn stop_command() -> Command {
-    Command::new("rl stop")
+    chosen::arguments(Command::new("rl stop"), "All that run", "alf")
         .about(STOP.about)
         .arg(timeout())
         .arg(Arg::new("signal").long("signal").short('s').value_name("SIGNAL").help("Instead of its own stop signal"))
-        .arg(super::flag("all", "All that run").short('a'))
         .arg(super::flag("ignore", "A container that is not there is no error").short('i'))
-        .arg(names(false))
 }
 
 fn stop_verb(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
@@ -63,7 +61,7 @@ fn stop_verb(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let containers = Containers::open(&host.dirs);
     let timeout = seconds(matches)?;
     let signal = word(matches, "signal").map(run::signal).transpose()?;
-    let wanted = wanted(&containers, matches, "stop")?;
+    let wanted = chosen::chosen(&containers, matches, "stop", chosen::active)?;
     Ok(each(&wanted, |text| {
         let container = match containers.find(text) {
             Err(error) if matches.get_flag("ignore") && *error.entry() == codes::NO_CONTAINER => return Ok(None),
@@ -74,19 +72,6 @@ fn stop_verb(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         stop(&containers, &container, signal, timeout.unwrap_or(own))?;
         Ok(Some(text.to_owned()))
     }))
-}
-
-fn wanted(containers: &Containers, matches: &ArgMatches, verb: &str) -> Result<Vec<String>> {
-    if matches.get_flag("all") {
-        let all = super::list(containers)?;
-        let running = all.into_iter().filter(|container| container.is_active());
-        return Ok(running.map(|container| container.record.id).collect());
-    }
-    let named: Vec<String> = words(matches, "container").cloned().collect();
-    if named.is_empty() {
-        return Err(Error::new(&command_line::USAGE, format!("rl {verb} needs a container")).fix("See: rl ps"));
-    }
-    Ok(named)
 }
 
 /// Asks for the end, waits at most so long, kills, and waits until all is written down. One that does not run is left alone.
@@ -159,18 +144,16 @@ pub(super) fn settled(container: &Container, supervisor: Option<&OwnedFd>) -> Re
 }
 
 fn kill_command() -> Command {
-    Command::new("rl kill")
+    chosen::arguments(Command::new("rl kill"), "All that run", "alf")
         .about(KILL.about)
         .arg(Arg::new("signal").long("signal").short('s').value_name("SIGNAL").default_value("KILL").help("Which one"))
-        .arg(super::flag("all", "All that run").short('a'))
-        .arg(names(false))
 }
 
 fn kill(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
     let containers = Containers::open(&host.dirs);
     let number = run::signal(word(matches, "signal").unwrap_or("KILL"))?;
-    let wanted = wanted(&containers, matches, "kill")?;
+    let wanted = chosen::chosen(&containers, matches, "kill", chosen::active)?;
     Ok(each(&wanted, |text| {
         let (container, running) = containers.find_running(text)?;
         // A signal that people end it with is a wish for its end; any other is a message to it.

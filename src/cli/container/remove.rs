@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use clap::{ArgMatches, Command};
 
-use super::{each, end, flag, names, words};
+use super::{chosen, each, end, flag};
 use crate::cli::format;
 use crate::cli::{Globals, Verb, in_namespace, prune};
-use crate::error::{Error, Result, catalog::command_line, catalog::state as codes};
+use crate::error::{Error, Result, catalog::state as codes};
 use crate::host::Dirs;
 use crate::runtime::container as runtime;
 use crate::runtime::container::collect_one;
@@ -24,14 +24,12 @@ pub const PRUNE: Verb =
     Verb { name: "prune", about: "Remove containers that do not run", command: prune_command, run: prune_verb };
 
 fn rm_command() -> Command {
-    Command::new("rl rm")
+    chosen::arguments(Command::new("rl rm"), "All containers", "al")
         .about(RM.about)
         .arg(flag("force", "Kill what runs; what is not there is no error").short('f'))
         .arg(flag("volumes", "Its anonymous volumes, too").short('v'))
-        .arg(flag("all", "All containers").short('a'))
         .arg(flag("ignore", "A container that is not there is no error").short('i'))
         .arg(end::timeout())
-        .arg(names(false))
 }
 
 fn rm(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
@@ -39,14 +37,7 @@ fn rm(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let containers = Containers::open(&host.dirs);
     let force = matches.get_flag("force");
     let timeout = end::seconds(matches)?.unwrap_or(Some(Duration::ZERO));
-    let wanted: Vec<String> = if matches.get_flag("all") {
-        super::list(&containers)?.into_iter().map(|container| container.record.id).collect()
-    } else {
-        words(matches, "container").cloned().collect()
-    };
-    if wanted.is_empty() && !matches.get_flag("all") {
-        return Err(Error::new(&command_line::USAGE, "rl rm needs a container").fix("See: rl ps -a"));
-    }
+    let wanted = chosen::chosen(&containers, matches, "rm", chosen::any)?;
     let lenient = force || matches.get_flag("ignore");
     Ok(each(&wanted, |text| {
         let container = match containers.find(text) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command};
 
-use super::{attach, end, flag, names, value, word, words};
+use super::{attach, chosen, end, flag, value, word};
 use crate::cli::run::detached;
 use crate::cli::units;
 use crate::cli::{Globals, Verb};
@@ -22,21 +22,18 @@ pub const RESTART: Verb =
     Verb { name: "restart", about: "Stop containers and start them again", command: restart_command, run: restart };
 
 fn start_command() -> Command {
-    Command::new("rl start")
+    chosen::arguments(Command::new("rl start"), "All containers", "lf")
         .about(START.about)
         .arg(flag("attach", "Stay at its output until it ends, and end with its status").short('a'))
         .arg(flag("interactive", "And type into it").short('i'))
         .arg(value("detach-keys", "KEYS", "What is typed to leave it, ctrl-p,ctrl-q by default"))
         .arg(attach::sig_proxy())
-        .arg(flag("all", "All containers"))
-        .arg(super::filter::argument())
-        .arg(names(false))
 }
 
 fn start(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
     let containers = Containers::open(&host.dirs);
-    let wanted = chosen(&containers, matches)?;
+    let wanted = chosen::chosen(&containers, matches, "start", chosen::any)?;
     let attached = matches.get_flag("attach") || matches.get_flag("interactive");
     if !attached {
         return Ok(super::each(&wanted, |text| start_one(&host, &containers, text).map(|()| Some(text.to_owned()))));
@@ -67,27 +64,11 @@ fn start_one(host: &Host, containers: &Containers, text: &str) -> Result<()> {
     }
 }
 
-/// Named ones; with `--all` or `--filter` all that agree with these.
-fn chosen(containers: &Containers, matches: &ArgMatches) -> Result<Vec<String>> {
-    let mut wanted: Vec<String> = words(matches, "container").cloned().collect();
-    if matches.get_flag("all") || matches.contains_id("filter") {
-        let all = super::list(containers)?;
-        let filters = super::filter::Filters::of(matches, &all)?;
-        wanted.extend(
-            all.iter().filter(|container| filters.pass(container)).map(|container| container.record.id.clone()),
-        );
-    } else if wanted.is_empty() {
-        return Err(Error::new(&command_line::USAGE, "rl start needs a container").fix("See: rl ps -a"));
-    }
-    Ok(wanted)
-}
-
 fn restart_command() -> Command {
-    Command::new("rl restart")
+    chosen::arguments(Command::new("rl restart"), "All containers", "alf")
         .about(RESTART.about)
         .arg(end::timeout())
         .arg(Arg::new("signal").long("signal").short('s').value_name("SIGNAL").help("Instead of its own stop signal"))
-        .arg(names(true))
 }
 
 fn restart(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
@@ -95,7 +76,8 @@ fn restart(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let containers = Containers::open(&host.dirs);
     let timeout = end::seconds(matches)?;
     let signal = word(matches, "signal").map(crate::cli::run::signal).transpose()?;
-    Ok(super::each(words(matches, "container"), |text| {
+    let wanted = chosen::chosen(&containers, matches, "restart", chosen::any)?;
+    Ok(super::each(&wanted, |text| {
         let container = containers.find(text)?;
         let own = container.record.run.stop_timeout.unwrap_or(10);
         let timeout = timeout.unwrap_or(Some(Duration::from_secs(u64::from(own))));

@@ -7,7 +7,7 @@
 use clap::{ArgMatches, Command};
 use nix::poll::PollTimeout;
 
-use super::{each, names, words};
+use super::{chosen, each};
 use crate::cli::{Globals, Verb};
 use crate::error::{Error, Result, catalog::state as codes};
 use crate::host::Host;
@@ -18,16 +18,16 @@ use crate::state::{Container, Containers};
 pub const VERB: Verb = Verb { name: "wait", about: "Wait for containers' ends and print their statuses", command, run };
 
 fn command() -> Command {
-    Command::new("rl wait")
+    chosen::arguments(Command::new("rl wait"), "All that run", "lf")
         .about(VERB.about)
         .arg(super::flag("ignore", "A container that is not there counts as ended with -1"))
-        .arg(names(true))
 }
 
 fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
     let containers = Containers::open(&host.dirs);
-    Ok(each(words(matches, "container"), |text| match containers.find(text) {
+    let wanted = chosen::chosen(&containers, matches, "wait", chosen::active)?;
+    Ok(each(&wanted, |text| match containers.find(text) {
         Err(error) if matches.get_flag("ignore") && *error.entry() == codes::NO_CONTAINER => Ok(Some("-1".into())),
         found => wait(&containers, &found?).map(|status| Some(status.to_string())),
     }))

@@ -14,6 +14,8 @@ use nix::unistd::{isatty, read, write};
 
 /// What one read of a pty gives at most, and what poll promises of a pipe: one page (PIPE_BUF).
 const SIZE: usize = 4096;
+/// For keys that were held back from the read before.
+const SPARE: usize = 64;
 
 /// One end of the caller's.
 #[derive(Debug)]
@@ -61,7 +63,7 @@ fn own(fd: BorrowedFd<'_>, access: OFlag) -> Option<OwnedFd> {
 
 /// Bytes on their way; filled when empty, so that a slow reader slows the writer down.
 pub struct Buffer {
-    bytes: [u8; SIZE],
+    bytes: [u8; SIZE + SPARE],
     start: usize,
     end: usize,
 }
@@ -78,7 +80,7 @@ impl Buffer {
         if !self.is_empty() {
             return Err(Errno::EAGAIN);
         }
-        let count = retry(|| read(from, &mut self.bytes))?;
+        let count = retry(|| read(from, &mut self.bytes[..SIZE]))?;
         (self.start, self.end) = (0, count);
         Ok(count)
     }
@@ -110,9 +112,16 @@ impl Buffer {
         Ok(())
     }
 
+    /// Takes out all that has not been written.
+    pub fn take(&mut self) -> Vec<u8> {
+        let bytes = self.bytes[self.start..self.end].to_vec();
+        self.start = self.end;
+        bytes
+    }
+
     /// Puts a few bytes into the empty buffer.
     pub fn push(&mut self, bytes: &[u8]) {
-        if self.is_empty() && bytes.len() <= SIZE {
+        if self.is_empty() && bytes.len() <= self.bytes.len() {
             self.bytes[..bytes.len()].copy_from_slice(bytes);
             (self.start, self.end) = (0, bytes.len());
         }
@@ -126,7 +135,7 @@ impl Buffer {
 
 impl Default for Buffer {
     fn default() -> Self {
-        Self { bytes: [0; SIZE], start: 0, end: 0 }
+        Self { bytes: [0; SIZE + SPARE], start: 0, end: 0 }
     }
 }
 
