@@ -275,4 +275,34 @@ mod as_user {
         assert_eq!(out.stderr.matches("RL0706").count(), 1, "{}", out.stderr);
         assert!(out.stderr.contains("slirp4netns ended (signal: 9"), "{}", out.stderr);
     }
+
+    #[test]
+    fn a_network_that_is_killed_is_told_by_the_log_and_by_inspect() {
+        let rl = Rl::new();
+        let id = rl.run(&["run", "-d", "--name", "web", "busybox", "sleep", "1000"]).success().stdout;
+        let own = format!("{}/containers/{}", rl.runroot().display(), id.trim());
+        let carrier = child_of_supervisor(&own);
+        kill(nix::unistd::Pid::from_raw(carrier), Signal::SIGKILL).expect("kill");
+        let said = (0..500).any(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            rl.run(&["logs", "web"]).stderr.contains("RL0706")
+        });
+        let state = rl.run(&["inspect", "--format", "{{.State.Status}} {{.State.Error}}", "web"]).success().stdout;
+        rl.run(&["rm", "-f", "web"]).success();
+        assert!(said, "the log says nothing");
+        assert!(state.starts_with("running") && state.contains("network is gone"), "{state}");
+    }
+
+    fn child_of_supervisor(run: &str) -> i32 {
+        let text = std::fs::read_to_string(format!("{run}/state.json")).expect("its state");
+        let state: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", state["pid"])).expect("its stat");
+        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)).expect("its parent");
+        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).expect("children");
+        let mut all = children.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok());
+        let named = |pid: &i32| {
+            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("slirp4netns"))
+        };
+        all.find(named).expect("slirp4netns")
+    }
 }

@@ -154,7 +154,8 @@ fn state(container: &Container) -> Value {
         "Dead": false,
         "Pid": running.map_or(0, |running| running.pid.as_raw()),
         "ExitCode": last.as_ref().filter(|_| over).map_or(0, |last| last.exit),
-        "Error": last.as_ref().filter(|_| over).map_or("", |last| last.error.as_str()),
+        // Of one that runs: what it has lost meanwhile.
+        "Error": if over { last.as_ref() } else { container.status.as_ref() }.map_or("", |last| last.error.as_str()),
         "StartedAt": started.map_or_else(|| NEVER.to_owned(), rfc3339),
         "FinishedAt": finished.map_or_else(|| NEVER.to_owned(), rfc3339),
     });

@@ -188,7 +188,10 @@ impl Detached<'_> {
             fds.client = self.client.map(|client| inheritable(client.as_fd())).transpose()?;
             let helpers =
                 mounted.iter().map(|mounted| mounted.as_fd()).chain(started.network.iter().flat_map(Running::held));
-            fds.held = helpers.map(inheritable).collect::<Result<_>>()?;
+            let watched = started.network.as_ref().and_then(Running::watched);
+            fds.network = watched.map(inheritable).transpose()?;
+            let others = helpers.filter(|fd| Some(fd.as_raw_fd()) != fds.network);
+            fds.held = others.map(inheritable).collect::<Result<_>>()?;
             Ok(())
         };
         let filled = fill();

@@ -78,6 +78,9 @@ pub struct Descriptors {
     pub stderr: Option<RawFd>,
     /// A client that is connected already.
     pub client: Option<RawFd>,
+    /// Hangs up when the program that carries its packets ends, and has that program's last words.
+    #[serde(default)]
+    pub network: Option<RawFd>,
     /// Only held: the ends of pipes of helpers, which must not break.
     pub held: Vec<RawFd>,
 }
@@ -141,6 +144,7 @@ pub(super) struct Held {
     pub(super) stdout: Option<OwnedFd>,
     pub(super) stderr: Option<OwnedFd>,
     pub(super) client: Option<OwnedFd>,
+    pub(super) network: Option<OwnedFd>,
     #[expect(dead_code, reason = "held open, no more")]
     others: Vec<OwnedFd>,
 }
@@ -188,6 +192,7 @@ impl Handoff {
             stdout: own(fds.stdout)?,
             stderr: own(fds.stderr)?,
             client: own(fds.client)?,
+            network: own(fds.network)?,
             others: fds.held.iter().map(|fd| take(*fd)).collect::<Result<_>>()?,
         })
     }

@@ -8,6 +8,7 @@ mod clients;
 mod handoff;
 mod health;
 mod log;
+mod lost;
 mod streams;
 
 use std::os::fd::AsFd;
@@ -23,6 +24,7 @@ use self::health::{Checks, News};
 pub use self::health::{Told, announce, health_of, is_checked};
 pub use self::log::FILE as LOG_FILE;
 use self::log::Log;
+use self::lost::Lost;
 use self::streams::Streams;
 use super::container::Container;
 use crate::cgroup::{Group, Held};
@@ -63,6 +65,7 @@ struct Supervisor<'a> {
     clients: Clients,
     log: Log,
     checks: Option<Checks>,
+    network: Option<Lost>,
     pages: CleanPages,
     /// Somebody has asked this process to end.
     stopping: bool,
@@ -86,6 +89,7 @@ pub fn watch(handoff: &Handoff) -> Result<Outcome> {
         clients: Clients::new(held.listener, streams.is_terminal()),
         log: Log::open(&state::data_of(&dirs, &handoff.id), handoff.log),
         checks: handoff.health.clone().map(|health| Checks::new(health, &handoff.id, dirs.clone())),
+        network: held.network.map(Lost::new),
         pages: CleanPages::find(),
         streams,
         stopping: false,
@@ -132,6 +136,9 @@ impl Supervisor<'_> {
                 let news = checks.turn();
                 self.health(news)?;
             }
+            if ready.network {
+                self.network_says();
+            }
             if ready.ended
                 && let Some(exit) = self.reaped()?
             {
@@ -153,6 +160,7 @@ impl Supervisor<'_> {
         polls.extend(streams.iter().flatten().map(|(fd, events)| PollFd::new(*fd, *events)));
         let check = self.checks.as_ref().and_then(Checks::output);
         polls.extend(check.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        polls.extend(self.network.as_ref().map(|network| PollFd::new(network.as_fd(), PollFlags::POLLIN)));
         polls.extend(clients.iter().map(|(fd, events)| PollFd::new(*fd, *events)));
         let checks = self.checks.as_ref().map(Checks::deadline);
         let deadline = self.kill_at.into_iter().chain(self.clients.deadline()).chain(checks).min();
@@ -173,7 +181,21 @@ impl Supervisor<'_> {
         let (signals, ended) = (!next().is_empty(), !next().is_empty());
         let streams = streams.map(|stream| stream.is_some() && !next().is_empty());
         let check = check.is_some() && !next().is_empty();
-        Ok(Ready { signals, ended, streams, check, clients: found.collect() })
+        let network = self.network.is_some() && !next().is_empty();
+        Ok(Ready { signals, ended, streams, check, network, clients: found.collect() })
+    }
+
+    /// Should the network end before the container, its log and its status say so; it goes on without one.
+    fn network_says(&mut self) {
+        let Some(said) = self.network.as_mut().and_then(Lost::said) else { return };
+        self.network = None;
+        self.log.take(log::Stream::Stderr, format!("rl: {said}\n").as_bytes());
+        let data = state::data_of(&self.handoff.origin.dirs(), &self.handoff.id);
+        if let Ok(Some(mut status)) = Status::read(&data) {
+            status.error = said;
+            // A disk that is full: the log has tried as well.
+            let _ = status.write(&data);
+        }
     }
 
     /// Every signal that asks a process to end asks this one to end its container: systemd at the end of a session, a person.
@@ -315,6 +337,7 @@ struct Ready {
     ended: bool,
     streams: [bool; streams::COUNT],
     check: bool,
+    network: bool,
     clients: Vec<PollFlags>,
 }
 
