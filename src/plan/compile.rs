@@ -185,6 +185,7 @@ fn mount_steps(spec: &Spec, linux: &Linux, namespaces: &Namespaces, extras: &Ext
         exact,
         volumes: extras.volumes.clone(),
         user: extras.user.clone(),
+        label: linux.mount_label().clone().filter(|label| !label.is_empty()),
     };
     let mut steps = vec![Step::Isolate { propagation: mounts::outer_propagation(linux, listed) }, root];
     for (index, mount) in listed.iter().enumerate() {

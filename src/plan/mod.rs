@@ -9,7 +9,7 @@ pub mod compile;
 mod devices;
 pub mod exec;
 pub mod hooks;
-mod mounts;
+pub mod mounts;
 pub mod options;
 pub mod scheduling;
 pub mod shell;

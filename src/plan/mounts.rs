@@ -14,6 +14,9 @@ use super::{Device, Propagation, Step};
 use crate::error::Result;
 use crate::spec::VolumeExtra;
 
+/// SELinux's mount option.
+pub const LABEL: &str = "context";
+
 /// What the steps of the mounts depend on.
 pub(super) struct Context {
     /// linux.devices
@@ -26,6 +29,8 @@ pub(super) struct Context {
     pub(super) volumes: Vec<VolumeExtra>,
     /// The container's user.
     pub(super) user: String,
+    /// linux.mountLabel
+    pub(super) label: Option<String>,
 }
 
 /// What the whole namespace's mounts are to the host's, before any of the container's is made.
@@ -92,6 +97,7 @@ pub(super) fn steps(index: usize, mount: &Mount, context: &Context, steps: &mut 
     }
     let Options { attributes, data, propagation, copy_up, .. } = options;
     check_data(&field("options"), filesystem, &data)?;
+    let data = labelled(data, filesystem, context.label.as_deref());
     let fallback_bind = match filesystem {
         "proc" => Some(PathBuf::from("/proc")),
         "sysfs" => Some(PathBuf::from("/sys")),
@@ -116,6 +122,19 @@ pub(super) fn steps(index: usize, mount: &Mount, context: &Context, steps: &mut 
         devices::defaults(&context.devices, context.host_user, steps);
     }
     Ok(())
+}
+
+/// linux.mountLabel is for file systems that keep no labels of their own; a machine without SELinux passes over the option.
+fn labelled(
+    mut data: Vec<(String, Option<String>)>,
+    filesystem: &str,
+    label: Option<&str>,
+) -> Vec<(String, Option<String>)> {
+    let takes = !matches!(filesystem, "proc" | "sysfs" | "cgroup2" | "mqueue");
+    if let Some(label) = label.filter(|_| takes && !data.iter().any(|(key, _)| key == LABEL)) {
+        data.push((LABEL.to_owned(), Some(label.to_owned())));
+    }
+    data
 }
 
 fn bind(field: &str, mount: &Mount, target: PathBuf, options: &Options, context: &Context) -> Result<Step> {

@@ -23,7 +23,6 @@ pub(super) fn check(spec: &Spec) -> Result<()> {
 
 fn check_linux(linux: &Linux) -> Result<()> {
     first(&[
-        ("linux.mountLabel", linux.mount_label().as_ref().is_some_and(|label| !label.is_empty())),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
         ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
     ])

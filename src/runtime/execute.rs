@@ -17,6 +17,15 @@ use crate::sys::launcher::{self, Launcher};
 /// Looks into a failed exec.
 pub(super) fn explain(process: &Process, env: &[String], errno: Errno) -> Error {
     let doing = || format!("execute {}", process.args.first().map_or("", String::as_str));
+    if is_blind() {
+        let plain = process.args.first().is_none_or(|command| !command.contains('/'));
+        let entry = match errno {
+            Errno::ENOENT if plain => &codes::COMMAND_NOT_FOUND,
+            Errno::ENOENT => &codes::FILE_MISSING,
+            _ => &codes::NOT_EXECUTABLE,
+        };
+        return Error::new(entry, doing()).because(errno);
+    }
     let root = match std::fs::File::open("/") {
         Ok(root) => root,
         Err(error) => return Error::new(&codes::SETUP, doing()).because(error),
@@ -24,6 +33,12 @@ pub(super) fn explain(process: &Process, env: &[String], errno: Errno) -> Error 
     let cwd = nix::unistd::getcwd().unwrap_or_else(|_| PathBuf::from("/"));
     let command = process.args.first().map_or("", String::as_str);
     diagnose::explain(root.as_fd(), command, search_path(env), &cwd, errno)
+}
+
+/// A seccomp filter that is on already may forbid the very calls with which a container is looked into safely.
+fn is_blind() -> bool {
+    let how = nix::fcntl::OpenHow::new().flags(nix::fcntl::OFlag::O_PATH | nix::fcntl::OFlag::O_CLOEXEC);
+    matches!(nix::fcntl::openat2(nix::fcntl::AT_FDCWD, "/", how), Err(Errno::EPERM | Errno::EACCES))
 }
 
 /// The last PATH of an environment, or the usual one.

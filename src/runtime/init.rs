@@ -416,7 +416,7 @@ impl State {
                 Ok(())
             }
             Step::ContainerHooks { hooks } => {
-                hooks::run("createContainer", hooks, &state("creating").unwrap_or_default())
+                hooks::run("createContainer", hooks, &state("created").unwrap_or_default())
             }
             Step::StartHooks { hooks } => hooks::run("startContainer", hooks, &state("created").unwrap_or_default()),
             Step::AwaitStart { .. } => {

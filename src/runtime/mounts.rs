@@ -21,6 +21,7 @@ use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 use nix::sys::statfs::{FsType, PROC_SUPER_MAGIC, fstatfs};
 
 use crate::error::{Context, Error, Result, catalog::process, catalog::rootfs, catalog::volume};
+use crate::plan::mounts::LABEL;
 use crate::plan::{Attributes, Propagation};
 use crate::sys::mount::{
     Change, attach, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_setattr,
@@ -164,10 +165,10 @@ impl Root {
         // Without the mounts below it one call does for both.
         let set = if bind.recursive { deep } else { own | deep };
         let change = Change { set, propagation, recursive: bind.recursive, ..Change::default() };
-        mount_setattr(tree.as_fd(), change).context(&rootfs::VOLUME, doing)?;
+        change_bind(tree, change).context(&rootfs::VOLUME, doing)?;
         if own & !set != 0 {
             let change = Change { set: own, ..Change::default() };
-            mount_setattr(tree.as_fd(), change).context(&rootfs::VOLUME, doing)?;
+            change_bind(tree, change).context(&rootfs::VOLUME, doing)?;
         }
         if !bind.device {
             refuse_disguised_proc(bind.target, &place)?;
@@ -411,6 +412,10 @@ fn fresh(
     let fs = fsopen(&text(filesystem)?)?;
     fsconfig_set_string(fs.as_fd(), c"source", &text(source)?)?;
     for (key, value) in options {
+        // As every runtime: labels are of machines that have them.
+        if key == LABEL && !selinux() {
+            continue;
+        }
         match value {
             Some(value) => fsconfig_set_string(fs.as_fd(), &text(key)?, &text(value)?)?,
             None => fsconfig_set_flag(fs.as_fd(), &text(key)?)?,
@@ -418,6 +423,21 @@ fn fresh(
     }
     fsconfig_create(fs.as_fd())?;
     fsmount(fs.as_fd(), attribute_bits(attributes))
+}
+
+/// A user namespace can't change how a mount of the host counts access times (it is locked, mount_namespaces(7)); the rest holds.
+fn change_bind(tree: &OwnedFd, change: Change) -> Result<(), Errno> {
+    match mount_setattr(tree.as_fd(), change) {
+        Err(Errno::EPERM) if change.set & libc::MOUNT_ATTR__ATIME != 0 => {
+            mount_setattr(tree.as_fd(), Change { set: change.set & !libc::MOUNT_ATTR__ATIME, ..change })
+        }
+        other => other,
+    }
+}
+
+/// Whether the kernel labels; asked while /sys is still the host's.
+fn selinux() -> bool {
+    Path::new("/sys/fs/selinux/enforce").exists()
 }
 
 fn clone_host(path: &Path, recursive: bool) -> Result<OwnedFd, Errno> {

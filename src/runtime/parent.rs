@@ -322,7 +322,8 @@ pub(super) fn hear<T>(
 /// prestart and createRuntime, in this process's own namespaces.
 fn run_hooks(plan: &Plan, pid: Pid) -> Result<()> {
     let Some(bundle) = &plan.bundle else { return Ok(()) };
-    let state = bundle.state(&plan.id, "creating", pid.as_raw());
+    // As crun and OCI's own validation have it, although `create` has not ended yet.
+    let state = bundle.state(&plan.id, "created", pid.as_raw());
     hooks::run("prestart", &bundle.hooks.prestart, &state)?;
     hooks::run("createRuntime", &bundle.hooks.create_runtime, &state)
 }

@@ -126,9 +126,11 @@ pub fn attach_at(mount: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &CStr) -> Res
 /// # Errors
 /// EPERM when a flag is cleared that the host has locked.
 pub fn mount_setattr(mount: BorrowedFd<'_>, change: Change) -> Result<(), Errno> {
+    // The modes of access times are one number, not bits: whoever sets one must clear all of them first, or gets EINVAL.
+    let times = if change.set & libc::MOUNT_ATTR__ATIME == 0 { 0 } else { libc::MOUNT_ATTR__ATIME };
     let attr = libc::mount_attr {
         attr_set: change.set,
-        attr_clr: change.clear,
+        attr_clr: change.clear | times,
         propagation: change.propagation,
         userns_fd: 0,
     };

@@ -205,7 +205,7 @@ mod everywhere {
         });
         let pid = oci.create(&[]);
         let heard = std::fs::read_to_string(&log).expect("a log");
-        let status = "\"status\":\"creating\"";
+        let status = "\"status\":\"created\"";
         assert_eq!(heard, format!("prestart {status}\ncreateRuntime {status}\ncreateContainer {status}\n"));
         oci.run(&["start", "c"]).success();
         Oci::wait(pid);
@@ -248,6 +248,31 @@ mod everywhere {
         assert!(out.contains("copied\nbound\nread-only\n"), "{out}");
         let deep = out.lines().find(|line| line.contains(" /deep ")).expect("a mount");
         assert!(deep.contains("ro,") && deep.contains("noexec"), "{deep}");
+    }
+
+    /// The kernel has one number for all of these, and wants it cleared first.
+    #[test]
+    fn modes_of_access_times_are_set_on_binds() {
+        let mut mounts = Vec::new();
+        for word in ["noatime", "strictatime", "rnoatime"] {
+            let target = format!("/{word}");
+            mounts.push(json!({ "destination": target, "source": "source", "options": ["rbind", "nosuid", word] }));
+        }
+        let oci = Oci::shell("grep -E ' /r?(noatime|strictatime) ' /proc/self/mountinfo").with(|config| {
+            config["linux"]["mountLabel"] = "passed_over:without:selinux:s0".into();
+            config["mounts"].as_array_mut().expect("a list").extend(mounts);
+        });
+        std::fs::create_dir(oci.bundle.join("source")).expect("mkdir");
+        let out = oci.run(&["run", "c"]).success().stdout;
+        let of = |target: &str| out.lines().find(|line| line.contains(target)).expect("a mount").to_owned();
+        assert!(of(" /noatime ").contains("nosuid"), "{out}");
+        // In a user namespace they are the host's and locked.
+        let whole = std::fs::read_to_string("/proc/self/uid_map").expect("read").contains("4294967295");
+        if nix::unistd::geteuid().is_root() && whole {
+            assert!(of(" /noatime ").contains(",noatime"), "{out}");
+            assert!(of(" /rnoatime ").contains(",noatime"), "{out}");
+            assert!(!of(" /strictatime ").contains("relatime"), "{out}");
+        }
     }
 
     #[test]
