@@ -42,11 +42,9 @@ mod as_user {
     impl Drop for Podman<'_> {
         fn drop(&mut self) {
             let dir = self.0.dir("podman");
-            for words in [
-                &["rm", "-af", "-t", "0"][..],
-                &["system", "migrate"],
-                &["unshare", "rm", "-rf", &dir.join("root").to_string_lossy()],
-            ] {
+            let root = dir.join("root").to_string_lossy().into_owned();
+            // The last one ends the process that holds podman's namespace, which every other verb starts again.
+            for words in [&["rm", "-af", "-t", "0"][..], &["unshare", "rm", "-rf", &root], &["system", "migrate"]] {
                 let _ = Command::new(&self.1).args(words).output();
             }
         }
