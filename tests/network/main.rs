@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod apt;
 mod attacks;
 mod basics;
 mod egress;
