@@ -56,6 +56,24 @@ mod as_root {
         assert!(output.status.success(), "{}\n{}", failures.join("\n"), output.stderr);
     }
 
+    #[test]
+    fn containerd_runs_executes_freezes_and_ends_containers() {
+        if !have(&["containerd", "ctr"]) {
+            return;
+        }
+        let dir = tempfile::Builder::new().prefix("rl-ctr-").tempdir_in("/var/tmp").expect("a directory");
+        let runtime = dir.path().join("rl-oci");
+        std::os::unix::fs::symlink(binary(), &runtime).expect("a link");
+        std::fs::create_dir(dir.path().join("ctr")).expect("mkdir");
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--mount", "bash"]).arg(top().join("tests/oci/containerd.sh"));
+        command.arg(&runtime).arg(dir.path().join("ctr"));
+        command.env("RL_TEST_CACHE", archive("busybox.tar").parent().expect("a directory"));
+        let output = Line::new(command, "containerd.sh".into()).output();
+        let failures: Vec<_> = output.stdout.lines().filter(|line| !line.starts_with("ok ")).collect();
+        assert!(output.status.success(), "{}\n{}", failures.join("\n"), output.stderr);
+    }
+
     /// Who submits the jobs; made by tests/run.sh.
     const USER: &str = "rltest1";
 
