@@ -172,6 +172,32 @@ fn write_file(dir: &Path, file: &str, text: &str) -> Result<(), Errno> {
     nix::unistd::write(&file, text.as_bytes()).map(drop)
 }
 
+/// Makes a group, where it is missing, and moves processes into it; those that have ended meanwhile don't matter.
+pub(super) fn move_into(dir: &Path, pids: &[Pid]) -> Result<()> {
+    if pids.is_empty() {
+        return Ok(());
+    }
+    directory(dir)?;
+    for pid in pids {
+        match write_file(dir, "cgroup.procs", &pid.to_string()) {
+            Err(Errno::ESRCH) => {}
+            written => written.context(&codes::APPLY, || format!("move pid {pid} into {}", dir.display()))?,
+        }
+    }
+    Ok(())
+}
+
+/// This process and the helpers that it has started, without the container's first process and without the holder of the user
+/// namespace, which outlives the container and sees to itself.
+pub(super) fn family(first: Pid) -> Vec<Pid> {
+    let me = Pid::this();
+    let children = std::fs::read_to_string(format!("/proc/{me}/task/{me}/children")).unwrap_or_default();
+    let children = children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw);
+    let is_holder =
+        |pid: Pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "rl: holder");
+    std::iter::once(me).chain(children.filter(|pid| *pid != first && !is_holder(*pid))).collect()
+}
+
 /// The processes of a group and of all below it.
 pub(super) fn processes(dir: &Path) -> Vec<Pid> {
     let text = std::fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();

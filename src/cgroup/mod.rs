@@ -15,6 +15,7 @@
 mod dbus;
 pub mod events;
 mod files;
+mod logout;
 mod place;
 mod scope;
 pub mod stats;
@@ -29,8 +30,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Context, Error, Result, catalog::cgroup as codes};
 use crate::plan::cgroup::{CgroupPlan, Limits, MAX};
 use events::OomWatch;
-use place::Place;
+pub use logout::Fate;
 pub use place::Reason;
+use place::{BESIDE, Place};
 use scope::Manager;
 
 /// The directory below a scope in which the container is.
@@ -65,7 +67,11 @@ pub struct Group {
 /// # Errors
 /// Why there is no place; a limit that can't be set.
 pub fn prepare(plan: &CgroupPlan, owner: Owner) -> Result<Option<Prepared>> {
-    match place::find(plan) {
+    let place = place::find(plan);
+    if let Some(wish) = plan.logout {
+        logout::promise(wish, &place)?;
+    }
+    match place {
         Ok(Place::Subtree(base)) => {
             let group = files::make(&base, plan, owner)?;
             let open = File::open(&group.dir).context(&codes::APPLY, || format!("open {}", group.dir.display()))?;
@@ -104,20 +110,51 @@ impl Prepared {
             Self::Manager(manager) => manager,
         };
         let unit = format!("{}.scope", plan.name);
-        scope::start(&manager, plan, &unit, pid)?;
-        let scope = place::group_of(pid)?;
-        if scope.file_name().is_none_or(|name| name != unit.as_str()) {
-            return Err(Error::new(&codes::SCOPE, format!("start {unit}"))
-                .because(format!("pid {pid} is in {}", scope.display())));
-        }
+        let is_scope = |dir: &Path| dir.file_name().is_some_and(|name| name == unit.as_str());
+        // A supervisor that starts its container once more is in its scope already.
+        let scope = match place::scope_of_supervisor(&plan.name) {
+            Some(scope) => scope,
+            None => {
+                let beside = if plan.supervised && in_session() { files::family(pid) } else { Vec::new() };
+                scope::start(&manager, plan, &unit, &[&[pid], &beside[..]].concat())?;
+                let scope = place::group_of(pid)?;
+                if !is_scope(&scope) {
+                    return Err(Error::new(&codes::SCOPE, format!("start {unit}"))
+                        .because(format!("pid {pid} is in {}", scope.display())));
+                }
+                files::move_into(&scope.join(BESIDE), &beside)?;
+                scope
+            }
+        };
         let dir = scope.join(INNER);
-        files::directory(&dir)?;
-        files::write(&dir, "cgroup.procs", &pid.to_string())?;
+        files::remove_tree(&dir);
+        files::move_into(&dir, &[pid])?;
         files::enable(&scope, &plan.limits)?;
         files::limit(&dir, &plan.limits)?;
         files::own(&dir, plan, owner)?;
         Ok(Held::new(Group { dir, unit: Some(unit) }, &plan.limits))
     }
+}
+
+/// Moves this process, which goes on when its user's session has ended, out of the session's group into a scope of their own
+/// systemd: a session lasts as long as there is a process in its group, and their systemd as long as a session.
+pub fn leave_session(unit: &str, description: &str) {
+    if in_session()
+        && let Ok(manager) = place::manager()
+    {
+        // What can't be is no worse than before.
+        let _ = scope::plain(&manager, unit, description, Pid::this());
+    }
+}
+
+/// Not so in a service: that is its manager's to end, and all that it has started with it.
+fn in_session() -> bool {
+    let is_session = |dir: &Path| {
+        dir.file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.starts_with("session-") && name.ends_with(".scope"))
+    };
+    place::group_of(Pid::this()).is_ok_and(|dir| dir.ancestors().any(is_session))
 }
 
 /// A group for as long as somebody watches over its container; removed with it.
@@ -183,6 +220,12 @@ impl Group {
         })
     }
 
+    /// What a logout will do to the container, where a systemd decides.
+    pub fn at_logout(&self) -> Option<Fate> {
+        self.unit.as_ref()?;
+        place::manager().ok().map(|manager| logout::fate(&manager))
+    }
+
     /// Other limits for a container that runs: in the scope's unit, so that a daemon-reload keeps them, and in the container's group.
     ///
     /// # Errors
@@ -190,7 +233,8 @@ impl Group {
     pub fn update(&self, limits: &Limits) -> Result<()> {
         if let Some(unit) = &self.unit {
             let manager = place::manager().map_err(|reason| reason.error_for(limits))?;
-            scope::update(&manager, unit, limits)?;
+            let supervised = self.dir.with_file_name(BESIDE).exists();
+            scope::update(&manager, unit, limits, supervised)?;
             if let Some(scope) = self.dir.parent() {
                 files::enable(scope, limits)?;
             }

@@ -25,6 +25,9 @@ pub(super) const ROOT: &str = "/sys/fs/cgroup";
 /// The leaf into which the processes of a delegated group are moved, so that it can have children with controllers.
 pub(super) const LEAF: &str = "rl-caller";
 
+/// The group of a scope's supervisor and helpers, beside the container's.
+pub(super) const BESIDE: &str = "supervisor";
+
 /// systemd's mark of a delegated group, which users may read.
 const DELEGATED: &CStr = c"user.delegate";
 
@@ -92,6 +95,7 @@ pub(super) fn find(plan: &CgroupPlan) -> Result<Place, Reason> {
     if (plan.needed || plan.split)
         && !slice
         && plan.way != Way::Scope
+        && scope_of_supervisor(&plan.name).is_none()
         && let Some(base) = own_subtree()
     {
         return Ok(Place::Subtree(base));
@@ -116,6 +120,14 @@ fn directory(plan: &CgroupPlan) -> Result<Place, Reason> {
 fn is_writable(whole: &Path) -> bool {
     let there = whole.ancestors().find(|dir| dir.is_dir());
     there.is_some_and(|dir| access(&dir.join("cgroup.procs"), AccessFlags::W_OK).is_ok())
+}
+
+/// The scope of this name, where this process is its supervisor: its container is started once more.
+pub(super) fn scope_of_supervisor(name: &str) -> Option<PathBuf> {
+    let own = group_of(Pid::this()).ok()?;
+    let scope = own.parent().filter(|_| own.ends_with(BESIDE))?;
+    let unit = scope.file_name()?.to_str()?.strip_suffix(".scope")?;
+    (unit == name).then(|| scope.to_owned())
 }
 
 /// Where a directory with a `/` before it is: in the hierarchy itself, where that can be written (root, or a path that the caller
@@ -143,7 +155,7 @@ fn hierarchy() -> Result<(), Reason> {
 }
 
 /// sd_booted(3).
-fn booted() -> bool {
+pub(super) fn booted() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 

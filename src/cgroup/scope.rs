@@ -34,6 +34,10 @@ pub struct Manager {
     bus: PathBuf,
 }
 
+/// What helpers of a container in the background may need beside it.
+const HELPERS_MEMORY: u64 = 64 << 20;
+const HELPERS_PROCESSES: u64 = 32;
+
 type Property<'a> = (&'static str, Variant<'a>);
 
 /// JobRemoved: number, job, unit, result.
@@ -56,6 +60,11 @@ impl Manager {
         dirs.filter(own)
             .map(|dir| Self { uid, private: dir.join("systemd/private"), bus: dir.join("bus") })
             .find(|manager| manager.private.exists() || manager.bus.exists())
+    }
+
+    /// Whose it is, outside of all namespaces.
+    pub(super) fn uid(&self) -> u32 {
+        self.uid
     }
 
     /// Whether a unit that runs has `Delegate=yes`.
@@ -93,22 +102,38 @@ impl Manager {
     }
 }
 
-/// Starts a scope with this process in it; afterwards the process has been moved.
-pub(super) fn start(manager: &Manager, plan: &CgroupPlan, unit: &str, pid: Pid) -> Result<()> {
-    let doing = || format!("start {unit}");
+/// Starts a scope with these processes in it; afterwards they have been moved.
+pub(super) fn start(manager: &Manager, plan: &CgroupPlan, unit: &str, pids: &[Pid]) -> Result<()> {
     let slice = plan.parent.as_deref().unwrap_or(manager.slice());
-    let processes = vec![u32::try_from(pid.as_raw()).context(&codes::SCOPE, doing)?];
+    let mut properties = limits(&plan.limits, plan.supervised);
+    properties.push(("Delegate", true.into()));
+    transient(manager, unit, (&plan.description, slice), pids, properties)
+}
+
+/// The same for a process that is no container's.
+pub(super) fn plain(manager: &Manager, unit: &str, description: &str, pid: Pid) -> Result<()> {
+    transient(manager, unit, (description, manager.slice()), &[pid], Vec::new())
+}
+
+fn transient(
+    manager: &Manager,
+    unit: &str,
+    (description, slice): (&str, &str),
+    pids: &[Pid],
+    more: Vec<Property<'_>>,
+) -> Result<()> {
+    let doing = || format!("start {unit}");
+    let processes: Vec<_> = pids.iter().map(|pid| pid.as_raw().cast_unsigned()).collect();
     let micros = u64::try_from(STOP_TIMEOUT.as_micros()).unwrap_or(MAX);
     let mut properties: Vec<Property<'_>> = vec![
-        ("Description", plan.description.as_str().into()),
+        ("Description", description.into()),
         ("Slice", slice.into()),
-        ("Delegate", true.into()),
         ("PIDs", processes.into()),
         ("TimeoutStopUSec", micros.into()),
         // A scope that has failed is forgotten too: its name and its directory go.
         ("CollectMode", "inactive-or-failed".into()),
     ];
-    properties.extend(limits(&plan.limits));
+    properties.extend(more);
     let none: Vec<(&str, Vec<Property<'_>>)> = Vec::new();
     let mut peer = manager.connect()?;
     let body = (unit, "fail", properties, none);
@@ -135,8 +160,8 @@ pub(super) fn start(manager: &Manager, plan: &CgroupPlan, unit: &str, pid: Pid) 
 }
 
 /// Other limits for a scope that runs, until it ends.
-pub(super) fn update(manager: &Manager, unit: &str, changed: &Limits) -> Result<()> {
-    let properties = limits(changed);
+pub(super) fn update(manager: &Manager, unit: &str, changed: &Limits, supervised: bool) -> Result<()> {
+    let properties = limits(changed, supervised);
     if properties.is_empty() {
         return Ok(());
     }
@@ -154,14 +179,17 @@ pub(super) fn admit(manager: &Manager, unit: &str, below: &str, pid: Pid) -> Res
 }
 
 /// systemd.resource-control(5). Rates of single devices and files that systemd has no word for are set in the container's group alone.
-fn limits(limits: &Limits) -> Vec<Property<'static>> {
+/// The supervisor and the network's helper are in the scope beside the container's group, so there it is a little more.
+fn limits(limits: &Limits, supervised: bool) -> Vec<Property<'static>> {
     let mut all: Vec<Property<'static>> = Vec::new();
+    let and =
+        |value: Option<u64>, more: u64| value.map(|value| if supervised { value.saturating_add(more) } else { value });
     let numbers = [
-        ("MemoryMax", limits.memory),
+        ("MemoryMax", and(limits.memory, HELPERS_MEMORY)),
         ("MemorySwapMax", limits.swap),
         ("MemoryLow", limits.memory_low),
         ("CPUWeight", limits.cpu_weight),
-        ("TasksMax", limits.pids),
+        ("TasksMax", and(limits.pids, HELPERS_PROCESSES)),
     ];
     all.extend(numbers.into_iter().filter_map(|(name, value)| Some((name, value?.into()))));
     if let Some((quota, period)) = limits.cpu {
@@ -203,12 +231,12 @@ mod tests {
 
     #[test]
     fn limits_are_systemds_properties() {
-        let words = |given: &Limits| format!("{:?}", limits(given));
+        let words = |given: &Limits| format!("{:?}", limits(given, false));
         let half = Limits { cpu: Some((50_000, 100_000)), memory: Some(64 << 20), ..Limits::default() };
         let text = words(&half);
         for part in ["MemoryMax", "67108864", "CPUQuotaPerSecUSec", "500000"] {
             assert!(text.contains(part), "{part} in {text}");
         }
-        assert!(limits(&Limits::default()).is_empty());
+        assert!(limits(&Limits::default(), true).is_empty());
     }
 }

@@ -51,6 +51,7 @@ struct OwnFile {
     slirp4netns: Option<PathBuf>,
     pasta: Option<PathBuf>,
     aardvark_dns: Option<PathBuf>,
+    cgroups: Option<Groups>,
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
@@ -59,6 +60,16 @@ struct OwnFile {
     aliases: BTreeMap<String, String>,
     #[serde(default)]
     registry: Vec<OwnRegistry>,
+}
+
+/// `cgroups`: which containers get a control group of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Groups {
+    /// Those that need one.
+    Auto,
+    /// All.
+    Always,
 }
 
 /// As [`Registry`], and nothing else.
@@ -247,6 +258,19 @@ pub fn emulators() -> Result<Emulators> {
         all.add(parse::<OwnFile>(&file)?.unwrap_or_default().qemu);
     }
     Ok(all)
+}
+
+/// `cgroups = "always"`: every container gets a control group, as with `--cgroups=enabled`.
+///
+/// # Errors
+/// `RL0326` with the file and what is wrong in it.
+pub fn always_a_group() -> Result<bool> {
+    for file in own_files() {
+        if let Some(groups) = parse::<OwnFile>(&file)?.and_then(|file| file.cgroups) {
+            return Ok(groups == Groups::Always);
+        }
+    }
+    Ok(false)
 }
 
 fn variable(name: &str) -> Option<PathBuf> {

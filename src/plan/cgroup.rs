@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::unsupported::bad;
 use crate::error::Result;
 use crate::spec::Identity;
-use crate::spec::resources::{Cgroups, Mode, Way};
+use crate::spec::resources::{Cgroups, Logout, Mode, Way};
 
 /// `max` in the files of cgroup2, infinity in systemd's properties.
 pub const MAX: u64 = u64::MAX;
@@ -36,6 +36,12 @@ pub struct CgroupPlan {
     pub delegated: bool,
     /// As what it may be made.
     pub way: Way,
+    /// A supervisor stays with it, which goes into the scope, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub supervised: bool,
+    /// What the user insists on, of their logout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logout: Option<Logout>,
     /// What is limited.
     pub limits: Limits,
 }
@@ -88,6 +94,8 @@ pub(super) fn compile(linux: &Linux, wish: &Cgroups, identity: &Identity) -> Res
             needed: limited,
             delegated: wish.delegated,
             way: wish.way,
+            supervised: false,
+            logout: None,
             limits,
         }));
     }
@@ -107,6 +115,8 @@ pub(super) fn compile(linux: &Linux, wish: &Cgroups, identity: &Identity) -> Res
         needed,
         delegated: wish.delegated,
         way: wish.way,
+        supervised: wish.detached,
+        logout: wish.logout.filter(|_| wish.detached),
         limits,
     }))
 }

@@ -5,6 +5,7 @@
 //! first, with its final rights, and waits; another process of the namespaces, which keeps all rights, builds the root and
 //! pivots, and the kernel moves every process whose root was the old one.
 
+mod group;
 mod steps;
 
 use super::{Namespace, Plan, Step};
@@ -40,7 +41,7 @@ set -eu
 # Debian keeps these tools where a user's PATH does not look.
 PATH=$PATH:/usr/sbin:/sbin
 
-# --- A place for what is made: the writable layer, the mount point of the new root, the files of /etc. -------------
+{group}# --- A place for what is made: the writable layer, the mount point of the new root, the files of /etc. -------------
 T=$(mktemp -d)
 export T
 mkdir \"$T/root\" \"$T/upper\" \"$T/work\"
@@ -49,6 +50,7 @@ mkfifo \"$T/go\" \"$T/mapped\"
 ",
         name = plan.name,
         command = command.join(" ").replace('\n', "\\n"),
+        group = group::scope(plan),
         files = etc_files(plan),
     )
 }

@@ -157,6 +157,7 @@ fn hold(dir: PathBuf, mut ready: std::io::PipeReader) -> ! {
         exit_now(0);
     }
     drop(ready);
+    crate::cgroup::leave_session(&format!("rl-holder-{}.scope", Pid::this()), "rl: holds the user namespace");
     // Without a watch (the user's inotify instances are used up) it can't see its state file go; it stays until the session ends.
     let Some(watch) = watch else {
         let _ = close_all_but(&mut []);

@@ -233,7 +233,7 @@ fn connect(
 fn attach(plan: &Plan, group: Option<Prepared>, pid: Pid) -> Result<Option<Held>> {
     let Some((wanted, group)) = plan.cgroup.as_ref().zip(group) else { return Ok(None) };
     match group.attach(wanted, pid, owner(plan)?) {
-        Err(_) if !wanted.needed => Ok(None),
+        Err(_) if !wanted.needed && wanted.logout.is_none() => Ok(None),
         attached => attached.map(Some),
     }
 }

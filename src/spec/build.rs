@@ -74,7 +74,7 @@ pub fn build(
         bundle: None,
         emulators: Vec::new(),
         wiring,
-        cgroups: Cgroups { detached: run.detach, ..run.cgroups.clone() },
+        cgroups: Cgroups { detached: run.detach || run.cgroups.detached, ..run.cgroups.clone() },
     };
     let builder = SpecBuilder::default()
         .version(VERSION)

@@ -90,6 +90,15 @@ pub enum Way {
     Scope,
 }
 
+/// `--logout`: what a container in the background does at its user's last logout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Logout {
+    /// It ends with the user's systemd.
+    Stop,
+    /// It goes on.
+    Keep,
+}
+
 /// Where the container's group is, and whose it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -100,10 +109,12 @@ pub struct Cgroups {
     pub parent: Option<String>,
     /// The container may make groups of its own below it (`--systemd=true`, `--security-opt unmask=/sys/fs/cgroup`).
     pub delegated: bool,
-    /// `-d`.
+    /// It goes on without the `rl` that has started it.
     pub detached: bool,
     /// `--cgroup-manager` of `rl oci`.
     pub way: Way,
+    /// `--logout`; None: whatever happens.
+    pub logout: Option<Logout>,
 }
 
 impl Resources {

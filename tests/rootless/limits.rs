@@ -46,6 +46,41 @@ mod everywhere {
     }
 
     #[test]
+    fn every_container_gets_a_group_where_the_configuration_says_so() {
+        if !is_old() {
+            eprintln!("SKIPPED: this machine has cgroup2");
+            return;
+        }
+        let rl = Rl::new();
+        let config = rl.dir("config");
+        std::fs::create_dir_all(config.join("rl")).expect("mkdir");
+        std::fs::write(config.join("rl/config.toml"), "cgroups = \"always\"\n").expect("write");
+        let run = |more: &'static [&'static str]| {
+            let words = [&["run", "--rm"], more, &["busybox", "true"]].concat();
+            rl.command(&words).env("XDG_CONFIG_HOME", config.to_str().expect("UTF-8")).output()
+        };
+        assert!(run(&[]).fails_with(125).stderr.contains("RL1001"));
+        run(&["--cgroups=auto"]).success();
+        std::fs::write(config.join("rl/config.toml"), "cgroups = \"sometimes\"\n").expect("write");
+        assert!(run(&[]).fails_with(125).stderr.contains("config.toml"));
+    }
+
+    #[test]
+    fn what_a_logout_does_can_only_be_promised_where_it_is_so() {
+        let rl = Rl::new();
+        let out = rl.run(&["run", "--rm", "--logout=keep", "busybox", "true"]).fails_with(125);
+        assert!(out.stderr.contains("-d"), "{}", out.stderr);
+        if std::path::Path::new("/run/systemd/system").is_dir() {
+            eprintln!("SKIPPED: systemd runs here; tests/vm has its cases");
+            return;
+        }
+        let out = rl.run(&["run", "-d", "--rm", "--logout=stop", "busybox", "true"]).fails_with(125);
+        assert!(out.stderr.contains("RL1010"), "{}", out.stderr);
+        let out = rl.run(&["run", "-d", "--rm", "--logout=keep", "busybox", "true"]).success();
+        assert_eq!(out.stderr, "");
+    }
+
+    #[test]
     fn the_score_is_the_containers_own() {
         let script = "cat /proc/self/oom_score_adj";
         let out = Rl::new().run(&["run", "--rm", "--oom-score-adj", "500", "busybox", "sh", "-c", script]).success();

@@ -32,6 +32,9 @@ from_cron() {
 }
 as_root() { sh -c "$1"; }
 
+touch /tmp/report
+chmod 666 /tmp/report
+
 # First where no manager of the user runs: it stays for a while after a login.
 for name in from_cron over_ssh by_su as_root; do
 	way "$name" "$name" >"/tmp/$name" || true
@@ -39,5 +42,6 @@ for name in from_cron over_ssh by_su as_root; do
 	# One line of a result that is not ok, or none at all, is a failure.
 	if [ -s "/tmp/$name" ] && ! grep -q '^test result: ok' "/tmp/$name"; then failed=yes; fi
 done
+cat /tmp/report
 echo "-- done (after $(cut -d' ' -f1 /proc/uptime) s)"
 [ -z "$failed" ]

@@ -50,21 +50,8 @@ mod from_cron {
 }
 
 mod as_root {
-    use crate::inside;
-    use crate::support::{Line, Rl};
-    use std::process::Command;
-
-    /// A command of the machine's root.
-    fn sh(script: &str) -> crate::support::Output {
-        let mut command = Command::new("sh");
-        command.arg("-c").arg(script);
-        Line::new(command, script.to_owned()).output()
-    }
-
-    /// The user's `rl run`, from a login of their own.
-    fn as_the_user(words: &str) -> crate::support::Output {
-        sh(&format!("ssh user@localhost /payload/rl {words}"))
-    }
+    use crate::support::Rl;
+    use crate::{inside, login, sh};
 
     #[test]
     fn where_the_machine_forbids_user_namespaces_the_error_names_the_sysctl() {
@@ -75,11 +62,20 @@ mod as_root {
             [("kernel.unprivileged_userns_clone", "0", "1"), ("user.max_user_namespaces", "0", "9000")]
         {
             sh(&format!("sysctl -qw {key}={off}")).success();
-            let out = as_the_user("run --rm --rootfs /srv/systemd:O true");
+            let out = login("/payload/rl run --rm --rootfs /srv/systemd:O true");
             sh(&format!("sysctl -qw {key}={on}")).success();
             assert!(out.stderr.contains(key), "{}", out.stderr);
             out.fails_with(125);
         }
+    }
+
+    #[test]
+    fn apparmor_is_on() {
+        if !inside() {
+            return;
+        }
+        // machine.sh boots with it: all that passes here passes beside it.
+        assert_eq!(sh("cat /sys/module/apparmor/parameters/enabled").success().stdout, "Y\n");
     }
 
     #[test]

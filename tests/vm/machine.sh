@@ -13,7 +13,7 @@ work=$(mktemp -d "${TMPDIR:-/var/tmp}/rl-vm.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 quick="quiet loglevel=3 nokaslr mitigations=off tsc=reliable no_timer_check cryptomgr.notests random.trust_cpu=on
-	rcupdate.rcu_expedited=1 panic=-1 systemd.show_status=0 rd.systemd.show_status=0 lsm=landlock,yama"
+	rcupdate.rcu_expedited=1 panic=-1 systemd.show_status=0 rd.systemd.show_status=0 lsm=landlock,yama,apparmor"
 arguments="root=/dev/vda console=ttyS0 $quick $*"
 # Without cx16 6.12 has corrupted its memory in most boots under QEMU 7.2.
 timeout "$seconds" qemu-system-x86_64 -M pc -cpu max,-cx16 -accel tcg,thread=multi -smp 2 -m 1024 -nodefaults \

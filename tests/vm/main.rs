@@ -7,10 +7,36 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod background;
 mod foreign;
 mod limits;
 mod logins;
+mod logout;
+mod many;
+mod peers;
+mod pid_one;
 mod services;
+
+/// A line of shell for this machine's root.
+fn sh(script: &str) -> support::Output {
+    let mut command = std::process::Command::new("sh");
+    command.arg("-c").arg(script);
+    support::Line::new(command, script.to_owned()).output()
+}
+
+/// A line of shell for the user, in a login of their own: root's tests do it.
+fn login(script: &str) -> support::Output {
+    let mut command = std::process::Command::new("ssh");
+    command.args(["user@localhost", script]);
+    support::Line::new(command, script.to_owned()).output()
+}
+
+/// Shown when all tests have ended, whether they passed or not.
+fn report(text: &str) {
+    use std::io::Write;
+    let file = std::fs::OpenOptions::new().append(true).open("/tmp/report");
+    file.expect("the report").write_all(text.as_bytes()).expect("write to the report");
+}
 
 /// Whether this is the virtual machine.
 fn inside() -> bool {

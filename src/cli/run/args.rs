@@ -210,6 +210,7 @@ fn limits() -> Vec<Arg> {
             .allow_hyphen_values(true),
         value("cgroups", "MODE", "auto (default: where a limit needs one), enabled, disabled, no-conmon, split"),
         value("cgroup-parent", "SLICE", "Slice of your systemd, or directory below your own group"),
+        value("logout", "stop|keep", "With -d: insist on what your last logout does to it"),
         value("systemd", "BOOL", "true: systemd is pid 1: control groups of its own, tmpfs where it wants them")
             .num_args(0..=1)
             .require_equals(true)

@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::launch::{From, Made, Mode};
+use crate::cgroup::Fate;
 use crate::cli::{Globals, warn_fallback};
 use crate::error::{Context, Error, Result, catalog::process, catalog::state as codes};
 use crate::host::Host;
@@ -195,6 +196,14 @@ impl Detached<'_> {
             Ok(())
         };
         let filled = fill();
+        if let (Some(group), None, true) = (&started.group, run.cgroups.logout, self.channel.is_some())
+            && group.group.at_logout() == Some(Fate::Stops)
+        {
+            let name = &record.name;
+            eprintln!(
+                "rl: {name} will be stopped when you log out; loginctl enable-linger changes that (--logout=stop: no need to say so)"
+            );
+        }
         handoff.pid = started.child.pid.as_raw();
         handoff.own_pids = job.plan.namespaces.pid.is_new();
         handoff.stdin_once = run.interactive && !run.detach;

@@ -100,6 +100,10 @@ fn ready<'a>(globals: &Globals, host: &Host, run: &'a RunSpec, want: &Want) -> R
 pub(super) type From<'a> = (Option<&'a Place>, Option<&'a Platform>);
 
 fn foreground(globals: &Globals, host: &Host, run: &RunSpec, from: From<'_>) -> Result<u8> {
+    if run.cgroups.logout.is_some() {
+        let what = "--logout without -d: a container in the foreground ends with its rl";
+        return Err(Error::new(&command_line::CONFLICT, what));
+    }
     let entered = base::enter(host, &run.userns)?;
     warn_fallback(entered.fallback.as_ref());
     let mut made = Made::new(globals, host, run, from)?;
@@ -254,6 +258,9 @@ impl Launch<'_> {
         let Self { host, entered, made, mode } = self;
         let Made { container, record, ground, foreign, .. } = &**made;
         let (run, image, emulators) = (&record.run, &ground.image, &foreign.emulators);
+        let mut run = run.clone();
+        run.cgroups.detached = matches!(mode, Mode::Detached(_));
+        let run = &run;
         let Compiled { plan, extras, .. } = compile(host, run, entered, image, root, &container.identity, emulators)?;
         let bounding = plan.bounding().unwrap_or_default();
         let filter = seccomp::program(&extras.seccomp, bounding, &host.dirs.data.join("seccomp"))?;

@@ -9,8 +9,9 @@ use clap::{Arg, ArgAction, ArgMatches};
 
 use super::{limits, wrong};
 use crate::error::{Context, Error, Result, catalog::command_line};
+use crate::host::config;
 use crate::plan::cgroup::KERNELS;
-use crate::spec::resources::{Cgroups, DeviceRate, Mode, RateKind, Resources};
+use crate::spec::resources::{Cgroups, DeviceRate, Logout, Mode, RateKind, Resources};
 
 /// docker's own; below it hardly anything starts.
 const LEAST_MEMORY: i64 = 6 << 20;
@@ -219,6 +220,7 @@ fn device(flag: &str, word: &str, kind: RateKind) -> Result<DeviceRate> {
 pub(super) fn cgroups(matches: &ArgMatches, unmask: &[String]) -> Result<Cgroups> {
     let one = |name: &str| matches.get_one::<String>(name).map(String::as_str);
     let mode = match one("cgroups") {
+        None if config::always_a_group()? => Mode::Enabled,
         None | Some("auto") => Mode::Auto,
         // rl's own process is never in the container's group.
         Some("enabled" | "no-conmon") => Mode::Enabled,
@@ -226,6 +228,15 @@ pub(super) fn cgroups(matches: &ArgMatches, unmask: &[String]) -> Result<Cgroups
         Some("split") => Mode::Split,
         Some(other) => return Err(wrong("cgroups", other, "auto, enabled, disabled, no-conmon or split")),
     };
+    let logout = match one("logout") {
+        None => None,
+        Some("stop") => Some(Logout::Stop),
+        Some("keep") => Some(Logout::Keep),
+        Some(other) => return Err(wrong("logout", other, "stop or keep")),
+    };
+    if logout.is_some() && matches!(mode, Mode::Disabled | Mode::Split) {
+        return Err(Error::new(&command_line::CONFLICT, "--logout without a scope of systemd's (--cgroups)"));
+    }
     let delegated = systemd(matches)? || unmask.iter().any(|path| path == "/sys/fs/cgroup");
     let parent = one("cgroup-parent").map(parent).transpose()?;
     let asks = delegated || parent.is_some() || !resources(matches)?.is_empty();
@@ -233,7 +244,7 @@ pub(super) fn cgroups(matches: &ArgMatches, unmask: &[String]) -> Result<Cgroups
         let what = "--cgroups=disabled with a limit, --cgroup-parent, --systemd or unmask=/sys/fs/cgroup";
         return Err(Error::new(&command_line::CONFLICT, what).fix("Leave one of them out."));
     }
-    Ok(Cgroups { mode, parent, delegated, ..Cgroups::default() })
+    Ok(Cgroups { mode, parent, delegated, logout, ..Cgroups::default() })
 }
 
 /// `--systemd`; podman's `always` is the same here, because nothing is guessed from the command's name.
