@@ -89,7 +89,7 @@ fn no_image_says_what_to_type() {
 
 #[test]
 fn a_flag_that_does_not_exist_is_never_an_image() {
-    for (flags, named) in [("--network-alias=x", "--network-alias"), ("-Y 1", "-Y")] {
+    for (flags, named) in [("--netwrok-alias=x", "--netwrok-alias"), ("-Y 1", "-Y")] {
         let error = with(flags).expect_err(flags);
         assert!(error.summary().contains(&format!("'{named}'")), "{flags}: {error}");
     }
@@ -140,9 +140,10 @@ fn hostnames_fit_the_kernel() {
 fn namespaces_are_private_or_the_hosts() {
     let all = Share { pid: true, ipc: true, uts: true, network: true, cgroup: true };
     assert_eq!(good("--pid=host --ipc=host --uts=host --network=host --cgroupns=host").share, all);
-    let none = "--pid=private --ipc=private --uts=private --network=none --cgroupns=private --net none";
+    let none = "--pid=private --ipc=private --uts=private --network=none --cgroupns=private";
     assert_eq!(good(none).share, Share::default());
-    for bad in ["--pid=container:x", "--ipc=x", "--network=nonsense", "--cgroupns=x", "--uts=x"] {
+    assert_eq!(good("--net none").network, good("--network=none").network);
+    for bad in ["--pid=container:x", "--ipc=x", "--network=a/b", "--cgroupns=x", "--uts=x"] {
         assert!(with(bad).is_err(), "{bad}");
     }
 }
@@ -157,6 +158,8 @@ fn contradictions_are_named() {
         "--ipc=host --sysctl=kernel.msgmax=1",
         "--uts=host --sysctl=kernel.domainname=x",
         "-v /tmp:/x --tmpfs /x",
+        "--network=none --network=host",
+        "--network=none --network-alias=x",
     ] {
         assert_eq!(with(bad).expect_err(bad).entry(), &command_line::CONFLICT, "{bad}");
     }
@@ -240,7 +243,7 @@ fn the_callers_groups_cannot_be_kept_in_silence() {
 #[test]
 fn an_error_names_the_flag_and_the_word() {
     for (flags, flag, word) in [
-        ("--network=magic", "--network", "magic"),
+        ("--network=../magic", "--network", "../magic"),
         ("--ulimit nofiles=1", "--ulimit", "nofiles=1"),
         ("--shm-size 1q", "--shm-size", "1q"),
         ("--umask 9", "--umask", "9"),
