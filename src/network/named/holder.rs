@@ -109,6 +109,8 @@ impl Holder {
             super::leases(holder.dir.parent().and_then(Path::parent).unwrap_or(&holder.dir), &holder.network.name)
         {
             if let Ok(theirs) = File::open(procfs::namespace(lease.pid, "net")) {
+                // The kernel takes its time with the killed one's namespace: the old interface may be there still.
+                let _ = links::clear(&holder.tools.ip, &theirs, &lease.interface);
                 let _ = holder.plug(lease, &theirs);
             }
         }

@@ -126,6 +126,11 @@ pub(super) fn plug(
     done
 }
 
+/// The container's end of a pair; the other end goes with it.
+pub(super) fn clear(program: &Path, theirs: &File, interface: &str) -> Result<(), String> {
+    ip(program, theirs, &format!("link delete {interface}\n"))
+}
+
 pub(super) fn unplug(program: &Path, held: &File, port: u32) -> Result<(), String> {
     ip(program, held, &format!("link delete rl{port}\n"))
 }

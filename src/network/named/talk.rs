@@ -53,9 +53,13 @@ pub(super) fn ask(dir: &Path, request: &Request, namespace: Option<&File>) -> Re
     let rights = raw.as_ref().map(|raw| ControlMessage::ScmRights(raw));
     let words = [IoSlice::new(&text)];
     let sent = sendmsg::<UnixAddr>(server.as_raw_fd(), &words, rights.as_slice(), MsgFlags::MSG_NOSIGNAL, None);
-    sent.context(&codes::NAMED, doing)?;
     let mut answer = vec![0; LONGEST];
-    let count = socket::recv(server.as_raw_fd(), &mut answer, MsgFlags::empty()).context(&codes::NAMED, doing)?;
+    let heard = sent.and_then(|_| socket::recv(server.as_raw_fd(), &mut answer, MsgFlags::empty()));
+    let count = match heard {
+        // One that was being killed: what it had done is gone with its namespace.
+        Ok(0) | Err(Errno::EPIPE | Errno::ECONNRESET) => return Ok(None),
+        heard => heard.context(&codes::NAMED, doing)?,
+    };
     match serde_json::from_slice(&answer[..count]).context(&codes::NAMED, doing)? {
         Reply::Done(lease) => Ok(lease),
         Reply::Failed(why) => {
