@@ -31,7 +31,12 @@ mod over_ssh {
             _ => {
                 let plan = [&["run", "--network=none", "--plan=oci"], limits, &rest].concat();
                 let bundle: PathBuf = rl.dir(&format!("crun{}", limits.concat()));
-                std::fs::write(bundle.join("config.json"), rl.run(&plan).success().stdout).expect("write");
+                let text = rl.run(&plan).success().stdout;
+                let mut document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+                // The files of /etc are made by a run, and none has been.
+                let mounts = document["mounts"].as_array_mut().expect("mounts");
+                mounts.retain(|mount| mount["type"] != "bind");
+                std::fs::write(bundle.join("config.json"), document.to_string()).expect("write");
                 crun(&bundle)
             }
         }
