@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh [--quick] [--images] [--json FILE]: what rl costs beside its peers, side by side, as an unprivileged user.
+# run.sh [--quick] [--images | --network] [--json FILE]: what rl costs beside its peers, as an unprivileged user.
 #
 # Prints one line a row: both medians, their ratio, and the ratio that the design allows. Called by root it becomes
 # rltest1 (./install.sh test makes that user) in a mount namespace of its own, where /sys/fs/cgroup is cgroup2 alone:
@@ -19,7 +19,7 @@ json=
 while [ $# -gt 0 ]; do
 	case $1 in
 	--quick) quick=yes ;;
-	--images) only=yes ;;
+	--images | --network) only=${1#--} ;;
 	--json) [ $# -gt 1 ] || { usage >&2; exit 2; }; json=$2; shift ;;
 	--help | -h) usage; exit 0 ;;
 	*) usage >&2; exit 2 ;;
@@ -53,11 +53,13 @@ if [ "$(id -u)" = 0 ]; then
 	mkdir -p "$run"
 	chown rltest1: "$run"
 	chmod 700 "$run"
-	unshare -m sh -c 'mount --make-rprivate / && { mount -t cgroup2 none /sys/fs/cgroup || true; } && exec "$@"' sh \
+	# A network of its own, too, for the rows about the network.
+	unshare -mn sh -c 'mount --make-rprivate / && { mount -t cgroup2 none /sys/fs/cgroup || true; } &&
+		ip link set lo up && ip address add 192.0.2.1/32 dev lo && exec "$@"' sh \
 		setpriv --reuid rltest1 --regid rltest1 --init-groups env -i PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
 		HOME="$(getent passwd rltest1 | cut -d: -f6)" XDG_RUNTIME_DIR="$run" RL_BINARY="$dir/rl" \
 		RL_TEST_CACHE="${RL_TEST_CACHE:-/var/cache/rl-tests}" \
-		"$dir/tests/bench/run.sh" ${quick:+--quick} ${only:+--images} --json "$dir/json"
+		"$dir/tests/bench/run.sh" ${quick:+--quick} ${only:+--$only} --json "$dir/json"
 	[ -z "$json" ] || cp "$dir/json" "$json"
 	exit
 fi
@@ -170,15 +172,15 @@ containers() {
 	fi
 }
 
-if [ -z "$only" ]; then
-	containers
-	. "$top/tests/bench/living.sh"
-	living
-fi
+. "$top/tests/bench/living.sh"
+. "$top/tests/bench/network.sh"
 if [ -e "$cache/big.tar.gz" ] && command -v docker-registry >/dev/null; then
 	. "$top/tests/bench/images.sh"
-	images
 else
-	echo "images: no $cache/big.tar.gz, which root makes (tests/make-big.sh), or no docker-registry"
+	images() { echo "images: no $cache/big.tar.gz, which root makes (tests/make-big.sh), or no docker-registry"; }
 fi
+case $only in
+'') containers; living; network; images ;;
+*) $only ;;
+esac
 [ -z "$json" ] || paste -sd, "$work/rows" | sed 's/^/[/; s/$/]/' >"$json"
