@@ -74,6 +74,10 @@ pub(super) fn is_taken(dir: &Path) -> bool {
 }
 
 fn make_dir(path: &Path) -> Result<()> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let made = match std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path) {
+        // There when it was to be made, and taken away when the library looked whether it is a directory: the caller looks again.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    };
     made.context(&state::STATE, || format!("make {}", path.display()))
 }
