@@ -98,7 +98,7 @@ mod everywhere {
         let id = background(&rl, &["--name", "c", "busybox", "sleep", "1000"]);
         let file = rl.runroot().join("containers").join(&id).join("state.json");
         let inner = inspect(&rl, "c", "{{.State.Pid}}");
-        let mut victim = Victim::start();
+        let mut victim = Victim::of_another_tick(inner.parse().expect("a pid"));
         let text = std::fs::read_to_string(&file).expect("state");
         let swapped = text.replace(&format!("\"pid\":{inner},"), &format!("\"pid\":{},", victim.0.id()));
         assert_ne!(text, swapped, "the file is of another shape: {text}");
@@ -133,9 +133,22 @@ mod everywhere {
     struct Victim(std::process::Child);
 
     impl Victim {
-        fn start() -> Self {
-            Self(std::process::Command::new("sleep").arg("1001").spawn().expect("sleep"))
+        /// Start times are counted in ticks of 10 ms: one that starts in the container's own tick is not told from it, and what ended that
+        /// one in place of the container then waited for the container's end for ever.
+        fn of_another_tick(inner: i32) -> Self {
+            loop {
+                let victim = Self(std::process::Command::new("sleep").arg("1001").spawn().expect("sleep"));
+                if start_tick(victim.0.id()) != start_tick(inner.unsigned_abs()) {
+                    return victim;
+                }
+            }
         }
+    }
+
+    fn start_tick(pid: u32) -> String {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("stat");
+        let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+        fields.split_whitespace().nth(19).expect("a start time").to_owned()
     }
 
     impl Drop for Victim {

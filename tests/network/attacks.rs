@@ -65,14 +65,14 @@ mod as_user {
     fn no_socket_and_no_file_of_the_network_is_visible_inside() {
         let rl = Rl::new();
         let script = "find / -xdev \\( -type s -o -name network.json -o -name ports -o -name slirp4netns \\) 2>/dev/null; \
-                      cat /proc/net/unix | wc -l; ls /proc/self/fd | wc -l; ls /proc | grep -c '^[0-9]'";
+                      cat /proc/net/unix | wc -l; ls /proc/self/fd | wc -l; set -- /proc/[0-9]*; echo $#";
         let words = ["run", "--rm", "-p", "127.0.0.1::80", "-p", "[::1]::80", "busybox", "sh", "-c", script];
         let out = rl.run(&words).success().stdout;
         let mut lines = out.lines();
         // No socket; the headline alone; stdin, stdout, stderr and the listing's own.
         assert_eq!((lines.next(), lines.next()), (Some("1"), Some("4")), "{out}");
-        // The shell, ls and grep.
-        assert_eq!(lines.next(), Some("3"), "{out}");
+        // The shell, which counts itself: a pipe's commands need not all be there when the first of them looks.
+        assert_eq!(lines.next(), Some("1"), "{out}");
     }
 
     #[test]
