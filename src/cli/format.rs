@@ -7,6 +7,7 @@
 mod actions;
 mod fields;
 mod functions;
+mod nils;
 mod screen;
 mod units;
 
@@ -187,7 +188,7 @@ fn template(text: &str, missing: MissingKey, functions: FuncMap) -> Result<Templ
 
 fn execute(template: &Template, row: &Value) -> Result<String, TemplateError> {
     let mut shown = Bounded(String::new());
-    template.execute_fmt(&mut shown, &gotmpl::to_value(row)?)?;
+    template.execute_fmt(&mut shown, &nils::typed(gotmpl::to_value(row)?))?;
     Ok(shown.0)
 }
 

@@ -26,7 +26,8 @@ use crate::error::{Context, Error, Result, catalog::command_line, catalog::ids a
 /// reads nothing above 1.1.
 const VERSION: &str = "1.1.0";
 
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where a command is looked for, unless the image or the caller says otherwise.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// podman 5's twelve.
 const MASKED: [&str; 12] = [
@@ -275,7 +276,8 @@ fn wiring(run: &RunSpec, image: &ImageConfig, identity: &Identity, facts: &Facts
     Wiring { network: run.network.clone(), ports, guard, networks: networks.collect() }
 }
 
-fn hidden(run: &RunSpec) -> (Vec<String>, Vec<String>) {
+/// Paths that are masked, and those that are read-only.
+pub fn hidden(run: &RunSpec) -> (Vec<String>, Vec<String>) {
     let bare = run.privileged || run.unmask.iter().any(|path| path.eq_ignore_ascii_case("all"));
     let kept = |list: &[&str]| -> Vec<String> {
         list.iter()

@@ -142,7 +142,24 @@ for template in '{{.State.Status}} {{.State.Running}} {{.State.ExitCode}}' \
 	'{{index .Config.Labels "tier"}}' '{{.Config.Tty}} {{.Config.OpenStdin}} {{.Config.AttachStdin}}' \
 	'{{.Config.Image}}' '{{.ImageName}}' \
 	'{{.HostConfig.AutoRemove}} {{.HostConfig.Privileged}} {{.HostConfig.ReadonlyRootfs}}' \
-	'{{.RestartCount}}' '{{len .Mounts}}' '{{.Image}}' '{{json .State.Status}}' '{{.Nope}}'; do
+	'{{.RestartCount}}' '{{len .Mounts}}' '{{.Image}}' '{{json .State.Status}}' '{{.Nope}}' \
+	'{{.State.Pid}} {{.State.Error}} {{.State.ConmonPid}}' '{{.HostConfig.NetworkMode}}' \
+	'{{with .State}}{{.Status}}{{end}}' '{{.HostConfig.CpuPeriod}} {{.HostConfig.CpuShares}}' \
+	'{{json .Config.Cmd}} {{len .Config.Entrypoint}} {{.Config.Volumes}} {{.ExecIDs}}' '{{.Config.Umask}}' \
+	'{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' \
+	'{{.NetworkSettings.IPAddress}}|{{.NetworkSettings.MacAddress}}|{{len .NetworkSettings.Ports}}' \
+	'{{range $p, $at := .NetworkSettings.Ports}}{{$p}}->{{(index $at 0).HostPort}}{{end}}' \
+	'{{.HostConfig.PortBindings}} {{.HostConfig.PublishAllPorts}} {{.HostConfig.ContainerIDFile}}' \
+	'{{.HostConfig.RestartPolicy.MaximumRetryCount}}' '{{index .Config.Labels "nolabel"}}' '{{.Config.StdinOnce}}' \
+	'{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.CpuQuota}} {{.HostConfig.CpusetCpus}}' \
+	'{{.HostConfig.PidsLimit}} {{.HostConfig.MemorySwap}} {{.HostConfig.MemoryReservation}}' \
+	'{{.HostConfig.ShmSize}} {{.HostConfig.OomScoreAdj}} {{.HostConfig.Init}}' \
+	'{{.HostConfig.CapAdd}} {{.HostConfig.CapDrop}}' \
+	'{{.HostConfig.ExtraHosts}} {{.HostConfig.Dns}} {{.HostConfig.DnsSearch}} {{.HostConfig.DnsOptions}}' \
+	'{{.HostConfig.Devices}} {{.HostConfig.SecurityOpt}} {{.HostConfig.GroupAdd}} {{.HostConfig.OomKillDisable}}' \
+	'{{.HostConfig.Links}} {{.HostConfig.VolumesFrom}} {{.HostConfig.VolumeDriver}} {{.HostConfig.Tmpfs}}' \
+	'{{.HostConfig.CgroupParent}}|{{.HostConfig.Isolation}}|{{.HostConfig.BlkioWeight}}|{{.HostConfig.UsernsMode}}' \
+	'{{.Pod}} {{.IsInfra}} {{.Dependencies}} {{.Rootfs}}' '{{.MountLabel}}{{.ProcessLabel}}{{.AppArmorProfile}}'; do
 	field "$template"
 done
 apart 1 125 'inspect nothing' inspect nosuch
@@ -164,6 +181,11 @@ apart 125 0 'rename to its own name' rename one one
 
 same status 'run detached' run -d --network none --name two -v data:/data $I \
 	sh -c 'trap "exit 5" TERM; echo ready; while :; do sleep 0.1; done'
+for template in '{{range .Mounts}}{{.Name}}|{{.Type}}|{{.Destination}}|{{.Driver}}|{{.RW}}|{{.Mode}};{{end}}' \
+	'{{range .Mounts}}{{if eq .Destination "/data"}}{{.Name}}{{end}}{{end}}' '{{.State.Status}} {{.State.Running}}' \
+	'{{if gt .State.Pid 0}}{{if gt .State.ConmonPid 0}}watched{{end}}{{end}}'; do
+	field "$template" two
+done
 same out 'ps of what runs' ps --format '{{.Names}} {{.Status}}'
 same out 'exec' exec two echo inside
 same status 'exec status' exec two sh -c 'exit 9'

@@ -98,6 +98,9 @@ mod as_user {
         rl.run(&["network", "create", "--subnet=10.77.1.0/24", "one"]).success();
         rl.run(&["network", "create", "--subnet=10.77.2.0/24", "--gateway=10.77.2.9", "two"]).success();
         let server = up(&rl, &["--name=server", "--network=one:ip=10.77.1.50"], SERVER);
+        let shown = "{{range $name, $at := .NetworkSettings.Networks}}{{$name}} {{.IPAddress}}/{{.IPPrefixLen}} {{.Gateway}}{{end}}";
+        let shown = rl.run(&["inspect", "-f", shown, "server"]).success().stdout;
+        assert_eq!(shown, "one 10.77.1.50/24 10.77.1.1\n");
         let alone = sh(
             &rl,
             &["--network=two"],

@@ -17,7 +17,8 @@ use crate::error::{Error, Result, catalog::command_line, catalog::image as image
 use crate::host::Host;
 use crate::image::Store;
 use crate::runtime::supervisor::{LOG_FILE, health_of, is_checked};
-use crate::state::{Container, Containers, Phase, rfc3339};
+use crate::spec::{Source, build::PATH};
+use crate::state::{Container, Containers, Phase, RunningFile, rfc3339};
 
 /// The verb.
 pub const VERB: Verb = Verb { name: "inspect", about: "All that is known of containers or images", command, run };
@@ -119,6 +120,11 @@ fn document(container: &Container, host: &Host) -> Value {
         "RestartCount": last.map_or(0, |last| last.restarts),
         "Driver": record.driver.as_deref().unwrap_or("overlay"),
         "Platform": "linux",
+        "OCIRuntime": "rl",
+        "Pod": "",
+        "IsInfra": false,
+        "Dependencies": [],
+        "Rootfs": if let Source::Directory { path, .. } = &run.source { path.display().to_string() } else { String::new() },
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
@@ -129,11 +135,16 @@ fn document(container: &Container, host: &Host) -> Value {
             "Data": {
                 "UpperDir": container.data.join("upper").display().to_string(),
                 "WorkDir": container.data.join("work").display().to_string(),
+                // It is mounted where its processes are, and nowhere else.
+                "MergedDir": container.running.as_ref().map_or_else(String::new, |running| format!("/proc/{}/root", running.pid)),
             },
         },
         "Mounts": host::mounts(container),
         "Config": config(container),
-        "NetworkSettings": network::settings(container),
+        "NetworkSettings": network::settings(container, &host.dirs),
+        // With --size.
+        "SizeRw": null,
+        "SizeRootFs": null,
         "Rl": { "DataDirectory": container.data.display().to_string(), "Root": host.dirs.data.display().to_string() },
     })
 }
@@ -153,12 +164,16 @@ fn state(container: &Container) -> Value {
         "OOMKilled": last.as_ref().is_some_and(|last| last.oom) && over,
         "Dead": false,
         "Pid": running.map_or(0, |running| running.pid.as_raw()),
+        // podman's name for whoever watches over it.
+        "ConmonPid": running.and(RunningFile::read(&container.run)).map_or(0, |file| file.supervisor),
         "ExitCode": last.as_ref().filter(|_| over).map_or(0, |last| last.exit),
         // Of one that runs: what it has lost meanwhile.
         "Error": if over { last.as_ref() } else { container.status.as_ref() }.map_or("", |last| last.error.as_str()),
         "StartedAt": started.map_or_else(|| NEVER.to_owned(), rfc3339),
         "FinishedAt": finished.map_or_else(|| NEVER.to_owned(), rfc3339),
     });
+    // The most used template of all asks first whether there is one.
+    state["Health"] = Value::Null;
     if health(container) != "none" {
         let told = health_of(&container.run);
         state["Health"] = json!({
@@ -176,6 +191,9 @@ fn config(container: &Container) -> Value {
     let record = &container.record;
     let run = &record.run;
     let mut env: Vec<String> = record.config.env.clone();
+    if !env.iter().any(|pair| pair.starts_with("PATH=")) {
+        env.insert(0, format!("PATH={PATH}"));
+    }
     for (name, value) in &run.env {
         env.retain(|pair| pair.split('=').next() != Some(name));
         env.push(format!("{name}={value}"));
@@ -205,6 +223,8 @@ fn config(container: &Container) -> Value {
         "Labels": labels,
         "StopSignal": signal_name(detached::stop_signal(record)),
         "StopTimeout": run.stop_timeout,
+        "Umask": format!("{:04o}", run.umask),
+        "Healthcheck": null,
     });
     if let Some(health) = record.health() {
         const NANO: u64 = 1_000_000;

@@ -129,7 +129,7 @@ fn row(container: &Container, whole: bool, time: u64) -> Value {
 /// Names of volumes, and directories of the host; docker cuts each.
 fn mounts(container: &Container, whole: bool) -> String {
     let text = |mount: &Value| {
-        let text = mount["Name"].as_str().or(mount["Source"].as_str()).unwrap_or_default();
+        let text = host::source(mount);
         if whole || text.chars().count() <= MOUNT_WIDTH {
             return text.to_owned();
         }

@@ -110,6 +110,7 @@ fn title(whole: &str) -> String {
 /// A template's value as JSON.
 fn json(value: &Value) -> serde_json::Value {
     match value {
+        value if super::nils::is_nil(value) => serde_json::Value::Null,
         Value::Bool(value) => (*value).into(),
         Value::Int(value) => (*value).into(),
         Value::Uint(value) => (*value).into(),

@@ -83,6 +83,27 @@ fn json_is_podmans_array_and_the_function_dockers_lines() {
 }
 
 #[test]
+fn a_nil_list_is_none_in_a_template_and_null_in_json() {
+    let rows = [json!({
+        "Config": { "Entrypoint": null, "Volumes": null, "Labels": null, "StopTimeout": null, "Env": [] },
+        "NetworkSettings": { "Ports": { "80/tcp": null, "90/tcp": [{ "HostPort": "1" }] } },
+    })];
+    for (format, expected) in [
+        ("{{.Config.Entrypoint}} {{.Config.Volumes}} {{.Config.StopTimeout}}", "[] map[] <no value>"),
+        ("{{len .Config.Entrypoint}}{{range .Config.Entrypoint}}x{{else}}none{{end}}", "0none"),
+        (r#"{{json .Config.Entrypoint}} {{json .Config.Env}} {{index .Config.Labels "x"}}"#, "null [] "),
+        (
+            "{{range $p, $at := .NetworkSettings.Ports}}{{$p}}{{range $at}}={{.HostPort}}{{end}} {{end}}",
+            "80/tcp 90/tcp=1 ",
+        ),
+        ("{{json .NetworkSettings.Ports}}", r#"{"80/tcp":null,"90/tcp":[{"HostPort":"1"}]}"#),
+        (r#"{{json .Config}}"#, r#"{"Entrypoint":null,"Env":[],"Labels":null,"StopTimeout":null,"Volumes":null}"#),
+    ] {
+        assert_eq!(shown(format, &rows).expect(format), format!("{expected}\n"), "{format}");
+    }
+}
+
+#[test]
 fn templates_say_what_go_says() {
     for (format, expected) in [
         ("{{.ID}}", "a1b2c3d4e5f6"),

@@ -3,11 +3,14 @@
 //! The surprise: docker's names of modes are kept where `rl` does the same, so that a private namespace is `private`, and the empty word
 //! where docker has that for its default.
 
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 
 use super::network;
+use crate::spec::build::hidden;
 use crate::spec::resources::{RateKind, Resources};
-use crate::spec::{RunSpec, SeccompChoice, UserNs, Volume};
+use crate::spec::{BindOptions, RunSpec, SeccompChoice, UserNs, Volume};
 use crate::state::Container;
 
 pub(super) fn host_config(container: &Container) -> Value {
@@ -18,6 +21,7 @@ pub(super) fn host_config(container: &Container) -> Value {
         log.insert("max-size".into(), size.to_string().into());
         log.insert("max-file".into(), run.log.max_files.to_string().into());
     }
+    let (masked, read_only) = hidden(run);
     let mut config = json!({
         "Binds": binds(container),
         "ContainerIDFile": run.cidfile.as_ref().map_or_else(String::new, |path| path.display().to_string()),
@@ -27,8 +31,9 @@ pub(super) fn host_config(container: &Container) -> Value {
         "LogConfig": { "Type": run.log.driver(), "Config": log },
         "RestartPolicy": { "Name": run.restart.name(), "MaximumRetryCount": run.restart.most() },
         "AutoRemove": run.remove,
-        "CapAdd": run.cap_add,
-        "CapDrop": run.cap_drop,
+        "CapAdd": capabilities(&run.cap_add),
+        "CapDrop": capabilities(&run.cap_drop),
+        "CgroupParent": run.cgroups.parent.clone().unwrap_or_default(),
         "Dns": run.dns,
         "DnsOptions": run.dns_option,
         "DnsSearch": run.dns_search,
@@ -52,12 +57,39 @@ pub(super) fn host_config(container: &Container) -> Value {
         "ReadonlyRootfs": run.read_only,
         "Init": run.init,
         "ShmSize": run.shm_size,
+        "MaskedPaths": masked,
+        "ReadonlyPaths": read_only,
         "Ulimits": run.ulimits.iter().map(|limit| json!({ "Name": limit.name, "Soft": limit.soft, "Hard": limit.hard })).collect::<Vec<_>>(),
     });
-    if let (Value::Object(config), Value::Object(limits)) = (&mut config, limits(&run.resources)) {
-        config.extend(limits);
+    for more in [limits(&run.resources), idle()] {
+        if let (Value::Object(config), Value::Object(more)) = (&mut config, more) {
+            config.extend(more);
+        }
     }
     config
+}
+
+/// What docker has, and what no kernel of today, or no Linux, or nobody here, does.
+fn idle() -> Value {
+    json!({
+        "Annotations": {},
+        "Cgroup": "",
+        "ConsoleSize": [0, 0],
+        "CpuCount": 0,
+        "CpuPercent": 0,
+        "CpuRealtimePeriod": 0,
+        "CpuRealtimeRuntime": 0,
+        "DeviceCgroupRules": null,
+        "DeviceRequests": null,
+        "IOMaximumBandwidth": 0,
+        "IOMaximumIOps": 0,
+        "Isolation": "",
+        "KernelMemory": 0,
+        "MemorySwappiness": null,
+        "Mounts": [],
+        "OomKillDisable": false,
+        "StorageOpt": null,
+    })
 }
 
 /// The kernel's, in microseconds.
@@ -85,11 +117,21 @@ fn limits(resources: &Resources) -> Value {
         "CpusetMems": resources.cpuset_mems.clone().unwrap_or_default(),
         "PidsLimit": resources.pids.unwrap_or(0),
         "BlkioWeight": resources.blkio_weight.unwrap_or(0),
+        "BlkioWeightDevice": [],
         "BlkioDeviceReadBps": rates(RateKind::ReadBytes),
         "BlkioDeviceWriteBps": rates(RateKind::WriteBytes),
         "BlkioDeviceReadIOps": rates(RateKind::ReadOperations),
         "BlkioDeviceWriteIOps": rates(RateKind::WriteOperations),
     })
+}
+
+/// `net_admin` as the kernel calls it.
+fn capabilities(typed: &[String]) -> Vec<String> {
+    let full = |word: &String| {
+        let word = word.to_uppercase();
+        if word == "ALL" || word.starts_with("CAP_") { word } else { format!("CAP_{word}") }
+    };
+    typed.iter().map(full).collect()
 }
 
 fn device(device: &crate::spec::DeviceBind) -> Value {
@@ -139,39 +181,59 @@ fn userns(mode: &UserNs) -> String {
 fn binds(container: &Container) -> Vec<String> {
     let bind = |mount: &Value| {
         let text = |key: &str| mount[key].as_str();
-        let source = text("Name").or_else(|| text("Source"))?;
         let mode = if mount["RW"] == json!(true) { "rw" } else { "ro" };
-        (text("Type") != Some("tmpfs")).then(|| format!("{source}:{}:{mode}", text("Destination").unwrap_or_default()))
+        let at = text("Destination").unwrap_or_default();
+        (text("Type") != Some("image")).then(|| format!("{}:{at}:{mode}", source(mount)))
     };
     mounts(container).iter().filter_map(bind).collect()
 }
 
+/// A volume's name, or where it comes from.
+pub(in crate::cli::container) fn source(mount: &Value) -> &str {
+    let named = mount["Name"].as_str().filter(|name| !name.is_empty());
+    named.or_else(|| mount["Source"].as_str()).unwrap_or_default()
+}
+
+/// Memory is none, as with podman; it is in `HostConfig.Tmpfs`.
 pub(in crate::cli::container) fn mounts(container: &Container) -> Vec<Value> {
-    let run = &container.record.run;
-    let mut all = Vec::new();
-    for volume in &run.volumes {
-        if let Volume::Bind { source, target, options } = volume {
-            all.push(json!({
-                "Type": "bind",
-                "Source": source.display().to_string(),
-                "Destination": target.display().to_string(),
-                "Mode": "",
-                "RW": !options.read_only,
-                "Propagation": options.propagation,
-            }));
+    container.record.run.volumes.iter().filter_map(mount).collect()
+}
+
+/// With every field that one of them has: docker's templates may ask each of them for a name.
+fn mount(volume: &Volume) -> Option<Value> {
+    let shown = |kind: &str, name: &str, source: String, target: &Path, options: Option<&BindOptions>| {
+        json!({
+            "Type": kind,
+            "Name": name,
+            "Driver": if kind == "volume" { "local" } else { "" },
+            "Source": source,
+            "Destination": target.display().to_string(),
+            "Mode": "",
+            "Options": options.map_or_else(|| vec!["ro".to_owned()], words),
+            "RW": options.is_some_and(|options| !options.read_only),
+            "Propagation": options.filter(|_| kind == "bind").map_or("", |options| options.propagation.as_str()),
+        })
+    };
+    match volume {
+        Volume::Bind { source, target, options } => {
+            Some(shown("bind", "", source.display().to_string(), target, Some(options)))
         }
-        if let Volume::Named { name, source, target, options, .. } = volume {
-            all.push(json!({
-                "Type": "volume",
-                "Name": name,
-                "Driver": "local",
-                "Source": source.display().to_string(),
-                "Destination": target.display().to_string(),
-                "Mode": "",
-                "RW": !options.read_only,
-                "Propagation": "",
-            }));
+        Volume::Named { name, source, target, options, .. } => {
+            Some(shown("volume", name, source.display().to_string(), target, Some(options)))
         }
+        Volume::Image { name, target, .. } => Some(shown("image", "", name.clone(), target, None)),
+        Volume::Tmpfs { .. } => None,
     }
-    all
+}
+
+/// podman's `Options`.
+fn words(options: &BindOptions) -> Vec<String> {
+    let all = [
+        (options.nosuid, "nosuid"),
+        (options.nodev, "nodev"),
+        (options.noexec, "noexec"),
+        (options.chown, "U"),
+        (true, if options.recursive { "rbind" } else { "bind" }),
+    ];
+    all.into_iter().filter(|(is, _)| *is).map(|(_, word)| word.to_owned()).collect()
 }

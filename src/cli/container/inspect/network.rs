@@ -9,9 +9,12 @@ use std::net::IpAddr;
 use serde_json::{Map, Value, json};
 use slirp4netns_ctl::Protocol;
 
+use crate::host::Dirs;
+use crate::network::named::{self, store::Networks};
 use crate::network::ports::Leg;
 use crate::network::record::Record;
 use crate::spec::network::{Network, Publish};
+use crate::spec::networks::Definition;
 use crate::spec::ports::exposed;
 use crate::state::Container;
 
@@ -37,32 +40,22 @@ pub(in crate::cli::container) fn names(container: &Container) -> Vec<String> {
 }
 
 /// `NetworkSettings`.
-pub(super) fn settings(container: &Container) -> Value {
+pub(super) fn settings(container: &Container, dirs: &Dirs) -> Value {
     let running = container.running.as_ref();
-    let network = &container.record.run.network;
-    let slirp = match network {
-        Network::Slirp4netns(options) if running.is_some() => Some(&options.network),
+    let places: Vec<(String, Place)> = match &container.record.run.network {
+        Network::Named(_) if running.is_some() => joined(container, dirs),
+        Network::Slirp4netns(options) if running.is_some() => {
+            vec![(mode(container), Place::of_slirp(&options.network))]
+        }
+        _ => names(container).into_iter().map(|name| (name, Place::default())).collect(),
+    };
+    let networks: Map<String, Value> = places.iter().map(|(name, place)| (name.clone(), place.document())).collect();
+    // Those of the bridge that docker makes by default, which has no name of the user's.
+    let slirp = match &container.record.run.network {
+        Network::Slirp4netns(_) => places.first().map(|(_, place)| place.clone()),
         _ => None,
     };
-    let address = slirp.map_or_else(String::new, |network| network.guest().to_string());
-    let gateway = slirp.map_or_else(String::new, |network| network.gateway().to_string());
-    let prefix = slirp.map_or(0, |network| network.prefix());
-    let one = json!({
-        "IPAMConfig": null,
-        "Links": null,
-        "Aliases": null,
-        "NetworkID": "",
-        "EndpointID": "",
-        "Gateway": gateway,
-        "IPAddress": address,
-        "IPPrefixLen": prefix,
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "MacAddress": "",
-        "DriverOpts": null,
-    });
-    let networks: Map<String, Value> = names(container).into_iter().map(|name| (name, one.clone())).collect();
+    let Place { ip: address, gateway, bits: prefix, .. } = slirp.unwrap_or_default();
     json!({
         "Bridge": "",
         "SandboxID": "",
@@ -83,6 +76,70 @@ pub(super) fn settings(container: &Container) -> Value {
         "Ports": ports(container),
         "Networks": networks,
     })
+}
+
+/// A container's place in a network.
+#[derive(Debug, Clone, Default)]
+struct Place {
+    network: String,
+    aliases: Option<Vec<String>>,
+    ip: String,
+    bits: u8,
+    gateway: String,
+    ip6: String,
+    bits6: u8,
+    gateway6: String,
+}
+
+impl Place {
+    fn of_slirp(network: &slirp4netns_ctl::Network) -> Self {
+        Self {
+            ip: network.guest().to_string(),
+            gateway: network.gateway().to_string(),
+            bits: network.prefix(),
+            ..Self::default()
+        }
+    }
+
+    fn document(&self) -> Value {
+        json!({
+            "IPAMConfig": null,
+            "Links": null,
+            "Aliases": self.aliases,
+            "NetworkID": self.network,
+            "EndpointID": "",
+            "Gateway": self.gateway,
+            "IPAddress": self.ip,
+            "IPPrefixLen": self.bits,
+            "IPv6Gateway": self.gateway6,
+            "GlobalIPv6Address": self.ip6,
+            "GlobalIPv6PrefixLen": self.bits6,
+            "MacAddress": "",
+            "DriverOpts": null,
+            "DNSNames": self.aliases,
+        })
+    }
+}
+
+/// The networks that it is in now, those that it has joined since its start, too.
+fn joined(container: &Container, dirs: &Dirs) -> Vec<(String, Place)> {
+    let place = |network: Definition| {
+        let lease =
+            named::leases(&dirs.run, &network.name).into_iter().find(|lease| lease.id == container.record.id)?;
+        let v6 = network.v6.filter(|_| lease.ip6.is_some());
+        let place = Place {
+            network: network.id,
+            aliases: Some(lease.names),
+            ip: lease.ip.to_string(),
+            bits: network.v4.bits,
+            gateway: network.v4.gateway.to_string(),
+            ip6: lease.ip6.map(|ip6| ip6.to_string()).unwrap_or_default(),
+            bits6: v6.map(|v6| v6.bits).unwrap_or_default(),
+            gateway6: v6.map(|v6| v6.gateway.to_string()).unwrap_or_default(),
+        };
+        Some((network.name, place))
+    };
+    Networks::open(dirs).list().unwrap_or_default().into_iter().filter_map(place).collect()
 }
 
 /// What leads into it now. A file that can't be read is as none: this is for looking at.
