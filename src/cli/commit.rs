@@ -10,6 +10,7 @@ use std::path::Path;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use oci_spec::image::Config;
 
+use super::container::{latest, named_or_last};
 use super::diff::is_our_own;
 use super::files::{Files, Found};
 use super::import::change;
@@ -22,7 +23,7 @@ use crate::host::{Host, config};
 use crate::image::changes::changes;
 use crate::image::{self, Commit, Pin, Platform, Reference, Store};
 use crate::spec::ids::Base;
-use crate::state::{Record, now, rfc3339};
+use crate::state::{Containers, Record, now, rfc3339};
 use crate::tree::{Owners, Pack};
 
 /// The verb.
@@ -49,7 +50,12 @@ fn command() -> Command {
         )
         .arg(Arg::new("iidfile").long("iidfile").value_name("FILE").help("Write the image's id there"))
         .arg(Arg::new("quiet").long("quiet").short('q').action(ArgAction::SetTrue).help("No remarks on stderr"))
-        .arg(Arg::new("container").required(true).value_name("CONTAINER"))
+        .arg(
+            Arg::new("squash").long("squash").short('s').action(ArgAction::SetTrue).help("One layer with all that it sees"),
+        )
+        .arg(text("format", 'f', "FORMAT", "oci, the only one; rl save writes docker's"))
+        .arg(latest())
+        .arg(Arg::new("container").value_name("CONTAINER"))
         .arg(Arg::new("name").value_name("NAME[:TAG]"))
         .after_help(
             "The image is the container's own with one layer more: what it has written, with owners and extended attributes, but \
@@ -61,10 +67,20 @@ fn command() -> Command {
 
 fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let word = |name: &str| matches.get_one::<String>(name).map(String::as_str);
-    let text = word("container").unwrap_or_default();
-    let name = word("name").map(Reference::parse).transpose()?;
+    if let Some(other) = word("format").filter(|format| *format != "oci") {
+        return Err(Error::new(&command_line::USAGE, format!("--format {other:?}: what is stored is an OCI image"))
+            .fix("For an archive that docker loads: rl save"));
+    }
+    // With --latest the first word is the image's name.
+    let latest = matches.get_flag("latest");
+    let (container, name) = if latest { (None, word("container")) } else { (word("container"), word("name")) };
+    if latest && word("name").is_some() {
+        return Err(Error::new(&command_line::USAGE, "rl commit: a container, or --latest"));
+    }
+    let name = name.map(Reference::parse).transpose()?;
     let (host, base) = in_namespace(globals, None)?;
-    let found = Found::of(&host, text)?;
+    let containers = Containers::open(&host.dirs);
+    let found = Found::of(&host, &named_or_last(&containers, "commit", container, latest)?)?;
     let record = found.record().clone();
     let written = Written::of(&host, &record)?;
     let config = written.pin.as_ref().map(Pin::config).unwrap_or_default();
@@ -73,7 +89,7 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let created = rfc3339(now());
     let what = Commit {
         name: name.as_ref(),
-        parent: written.pin.as_ref().filter(|_| !written.whole),
+        parent: written.pin.as_ref().filter(|_| !written.whole && !matches.get_flag("squash")),
         platform: &platform,
         config,
         author: word("author"),

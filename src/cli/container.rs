@@ -9,6 +9,7 @@ pub mod chosen;
 pub mod create;
 pub mod end;
 pub mod events;
+pub mod exists;
 mod filter;
 pub mod inspect;
 pub mod logs;
@@ -20,8 +21,10 @@ pub mod wait;
 
 use clap::{Arg, ArgAction, ArgMatches};
 
+pub(in crate::cli) use self::filter::until;
+
 use super::format::Screen;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, catalog::command_line, catalog::state as codes};
 use crate::state::events::{Subject, tell as tell_event};
 use crate::state::{Container, Containers};
 
@@ -44,6 +47,40 @@ fn word<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
 
 fn words<'a>(matches: &'a ArgMatches, name: &str) -> impl Iterator<Item = &'a String> {
     matches.get_many::<String>(name).into_iter().flatten()
+}
+
+/// `-l`.
+pub(in crate::cli) fn latest() -> Arg {
+    flag("latest", "The container that was made last").short('l')
+}
+
+/// The id of the one that was made last.
+///
+/// # Errors
+/// RL0804 where there is none.
+pub(in crate::cli) fn last(containers: &Containers) -> Result<String> {
+    let none = || Error::new(&codes::NO_CONTAINER, "--latest: there is no container");
+    list(containers)?.pop().map(|container| container.record.id).ok_or_else(none)
+}
+
+/// The one that is named, or with `-l` the last one.
+///
+/// # Errors
+/// RL0101 where it is neither, or both.
+pub(in crate::cli) fn named_or_last(
+    containers: &Containers,
+    verb: &str,
+    name: Option<&str>,
+    latest: bool,
+) -> Result<String> {
+    match (name, latest) {
+        (Some(name), false) => Ok(name.to_owned()),
+        (None, true) => last(containers),
+        (None, false) => {
+            Err(Error::new(&command_line::USAGE, format!("rl {verb} needs a container")).fix("See: rl ps -a"))
+        }
+        (Some(_), true) => Err(Error::new(&command_line::USAGE, format!("rl {verb}: a container, or --latest"))),
+    }
 }
 
 /// Each of them in turn; what fails does not keep the others from it.

@@ -8,12 +8,14 @@ use std::path::Path;
 use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
 
+use super::container::{latest, named_or_last};
 use super::files::Found;
 use super::format::Screen;
 use super::run::rest::Written;
 use super::{Globals, Verb, in_namespace};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::volume as codes};
 use crate::image::changes::{Change, Kind, changes};
+use crate::state::Containers;
 
 /// The verb.
 pub const VERB: Verb = Verb { name: "diff", about: "What a container has changed in its image", command, run };
@@ -35,14 +37,15 @@ const OUR_OWN: [&str; 10] = [
 fn command() -> Command {
     Command::new("rl diff")
         .about(VERB.about)
-        .override_usage("rl diff [--format json] CONTAINER")
+        .override_usage("rl diff [--format json] CONTAINER|--latest")
         .arg(
             Arg::new("format")
                 .long("format")
                 .value_name("FORMAT")
                 .help("json: lists of what was changed, added, deleted"),
         )
-        .arg(Arg::new("container").required(true).value_name("CONTAINER"))
+        .arg(latest())
+        .arg(Arg::new("container").value_name("CONTAINER"))
         .after_help(
             "A is what is new, C what is not as it was, D what is gone. Running or not.\n\nExample:\n  rl diff web",
         )
@@ -50,13 +53,14 @@ fn command() -> Command {
 
 fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let word = |name: &str| matches.get_one::<String>(name).map(String::as_str);
-    let text = word("container").unwrap_or_default();
     let as_json = match word("format") {
         None => false,
         Some("json") => true,
         Some(other) => return Err(Error::new(&command_line::USAGE, format!("--format {other:?}: expected json"))),
     };
     let (host, _) = in_namespace(globals, None)?;
+    let containers = Containers::open(&host.dirs);
+    let text = &named_or_last(&containers, "diff", word("container"), matches.get_flag("latest"))?;
     let found = Found::of(&host, text)?;
     let written = Written::of(&host, found.record())?;
     if written.layers.is_empty() {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::container::attach::Keys;
+use super::container::{attach::Keys, last, latest};
 use super::run::args::{list, switch, value};
 use super::run::env;
 use super::{Globals, Verb};
@@ -45,6 +45,7 @@ fn command() -> Command {
         .arg(value("workdir", "DIR", "Working directory, the container's own by default").short('w'))
         .arg(value("user", "USER[:GROUP]", "User, by the container's own names or by number").short('u'))
         .arg(switch("privileged", "All capabilities and no seccomp filter"))
+        .arg(latest())
         .arg(
             Arg::new("words")
                 .value_name("CONTAINER")
@@ -62,7 +63,9 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let keys = Keys::parse(matches.get_one::<String>("detach-keys").map(String::as_str))?.into_keys();
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
     // As in run: 1 would be the command's own.
-    let found = Containers::open(&host.dirs).find_running(&container);
+    let containers = Containers::open(&host.dirs);
+    let name = container.map_or_else(|| last(&containers), Ok);
+    let found = name.and_then(|name| containers.find_running(&name));
     let (container, running) = found.map_err(|error| error.exit(125))?;
     let record = exec::Record::read(&container.run)?;
     let target = Target { pid: running.pid.as_raw(), pidfd: running.pidfd, record };
@@ -75,7 +78,8 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     Ok(exec::run(&target, &plan, keys)?.map_or(0, Exit::status))
 }
 
-fn resolve(matches: &ArgMatches) -> Result<(String, Wish, bool)> {
+/// No container: the one that was made last.
+fn resolve(matches: &ArgMatches) -> Result<(Option<String>, Wish, bool)> {
     let text = |word: &OsString| {
         let bad = || Error::new(&command_line::USAGE, format!("{word:?} is not UTF-8"));
         word.to_str().map(str::to_owned).ok_or_else(bad)
@@ -85,7 +89,10 @@ fn resolve(matches: &ArgMatches) -> Result<(String, Wish, bool)> {
         Error::new(&command_line::USAGE, format!("rl exec needs {what}"))
             .fix("Type: rl exec [-it] CONTAINER COMMAND. See: rl exec --help")
     };
-    let container = words.next().ok_or_else(|| needs("a container"))?;
+    let container = match matches.get_flag("latest") {
+        true => None,
+        false => Some(text(words.next().ok_or_else(|| needs("a container"))?)?),
+    };
     let args = words.map(text).collect::<Result<Vec<_>>>()?;
     if args.is_empty() {
         return Err(needs("a command"));
@@ -108,7 +115,7 @@ fn resolve(matches: &ArgMatches) -> Result<(String, Wish, bool)> {
         tty: flag("tty"),
         interactive: flag("interactive") && !detach,
     };
-    Ok((text(container)?, wish, detach))
+    Ok((container, wish, detach))
 }
 
 fn is_plain(path: &str) -> bool {

@@ -47,7 +47,8 @@ enum Kind {
     },
     Table {
         template: Compiled,
-        header: String,
+        /// None: it is left out.
+        header: Option<String>,
     },
 }
 
@@ -71,12 +72,12 @@ impl Format {
             ("", _) | (_, Some("")) if default_table.is_empty() => Kind::Json,
             ("", _) | (_, Some("")) => {
                 let (headers, templates): (Vec<_>, Vec<_>) = default_table.iter().copied().unzip();
-                Kind::Table { template: Compiled::new(templates.join("\t"))?, header: headers.join("\t") }
+                Kind::Table { template: Compiled::new(templates.join("\t"))?, header: Some(headers.join("\t")) }
             }
             (_, Some(template)) => {
                 let template = Compiled::new(actions::unescaped(template))?;
                 let header = template.header(default_table)?;
-                Kind::Table { template, header }
+                Kind::Table { template, header: Some(header) }
             }
             _ => {
                 let text = actions::unescaped(text);
@@ -84,6 +85,16 @@ impl Format {
             }
         };
         Ok(Self { kind })
+    }
+
+    /// The same table without its first line.
+    #[must_use]
+    pub fn without_heading(self) -> Self {
+        let kind = match self.kind {
+            Kind::Table { template, .. } => Kind::Table { template, header: None },
+            other => other,
+        };
+        Self { kind }
     }
 
     /// Whether the verb's own table is asked for, which flags like `-q` may change.
@@ -109,7 +120,8 @@ impl Format {
             Kind::Template { template, whole: false } => template.lines(rows)?,
             Kind::Table { template, header } => {
                 let rows: Vec<Value> = rows.iter().map(cells).collect();
-                aligned(&format!("{header}\n{}", template.lines(&rows)?))?
+                let heading = header.as_ref().map(|header| format!("{header}\n")).unwrap_or_default();
+                aligned(&(heading + &template.lines(&rows)?))?
             }
         };
         write(&shown, out)

@@ -5,9 +5,10 @@
 
 use std::net::IpAddr;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use slirp4netns_ctl::Protocol;
 
+use super::container::{last, latest, named_or_last};
 use super::{Globals, Verb, enter};
 use crate::error::{Error, Result, catalog::command_line, catalog::network as codes};
 use crate::host::Host;
@@ -15,7 +16,7 @@ use crate::network::ports::Leg;
 use crate::network::record::{self, Record};
 use crate::spec::network::Publish;
 use crate::spec::ports;
-use crate::state::Containers;
+use crate::state::{Container, Containers};
 
 /// The verb.
 pub const VERB: Verb = Verb { name: "port", about: "List, add and withdraw published ports", command, run };
@@ -27,7 +28,9 @@ fn command() -> Command {
             "rl port CONTAINER [PORT[/udp]]\n       rl port add CONTAINER [IP:][HOST:]PORT[/udp]...\n       \
              rl port rm CONTAINER [IP:][HOST:]PORT[/udp]...",
         )
-        .arg(Arg::new("words").required(true).num_args(1..).value_name("WORD"))
+        .arg(latest())
+        .arg(Arg::new("all").long("all").short('a').action(ArgAction::SetTrue).help("Of all that run, their ids in front"))
+        .arg(Arg::new("words").num_args(0..).value_name("WORD"))
         .after_help(
             "Examples:\n  rl port web                         80/tcp -> 0.0.0.0:8080\n  rl port web 80                      \
              0.0.0.0:8080\n  rl port add web 127.0.0.1:9090:90   while it runs\n  rl port rm web 8080:80              \
@@ -38,7 +41,22 @@ fn command() -> Command {
 fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let words: Vec<&str> = matches.get_many::<String>("words").into_iter().flatten().map(String::as_str).collect();
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
+    let containers = Containers::open(&host.dirs);
+    if matches.get_flag("all") {
+        for container in containers.list(|error| eprintln!("rl: {}", error.summary()))? {
+            legs(&container)?.iter().for_each(|leg| println!("{}\t{}", container.short(), line(leg)));
+        }
+        return Ok(0);
+    }
+    if matches.get_flag("latest") {
+        return match words.as_slice() {
+            [] => list(&host, &last(&containers)?, None),
+            [port] => list(&host, &last(&containers)?, Some(port)),
+            _ => Err(Error::new(&command_line::USAGE, "rl port: too many words").fix("See: rl port --help")),
+        };
+    }
     match words.as_slice() {
+        [] => named_or_last(&containers, "port", None, false).map(|_| 0),
         ["add", name, ports @ ..] if !ports.is_empty() => add(&host, name, &publish(ports)?),
         ["rm" | "remove", name, ports @ ..] if !ports.is_empty() => withdraw(&host, name, &publish(ports)?),
         [name] => list(&host, name, None),
@@ -51,14 +69,22 @@ fn publish(words: &[&str]) -> Result<Vec<Publish>> {
     Ok(words.iter().map(|word| ports::parse(word)).collect::<Result<Vec<_>>>()?.concat())
 }
 
+/// Those that lead into it now.
+fn legs(container: &Container) -> Result<Vec<Leg>> {
+    let record = if container.running.is_some() { Record::read(&container.run)? } else { None };
+    Ok(record.map(|record| record.ports).unwrap_or_default())
+}
+
+fn line(leg: &Leg) -> String {
+    format!("{}/{} -> {}", leg.container, leg.protocol, leg.host)
+}
+
 /// docker's lines, which scripts cut.
 fn list(host: &Host, name: &str, port: Option<&str>) -> Result<u8> {
     let container = Containers::open(&host.dirs).find(name)?;
-    let running = container.running.is_some();
-    let legs =
-        if running { Record::read(&container.run)?.map(|record| record.ports).unwrap_or_default() } else { Vec::new() };
+    let legs = legs(&container)?;
     let Some(word) = port else {
-        legs.iter().for_each(|leg| println!("{}/{} -> {}", leg.container, leg.protocol, leg.host));
+        legs.iter().for_each(|leg| println!("{}", line(leg)));
         return Ok(0);
     };
     let wanted = ports::exposed(word);
@@ -79,7 +105,7 @@ fn leads_to(leg: &Leg, protocol: Protocol, container: u16) -> bool {
 fn add(host: &Host, name: &str, ports: &[Publish]) -> Result<u8> {
     let (container, running) = Containers::open(&host.dirs).find_running(name)?;
     let legs = record::add(&container.run, running.pid, ports, || enter(host, None).map(drop))?;
-    legs.iter().for_each(|leg| println!("{}/{} -> {}", leg.container, leg.protocol, leg.host));
+    legs.iter().for_each(|leg| println!("{}", line(leg)));
     Ok(0)
 }
 

@@ -1,4 +1,4 @@
-//! `rl stats`: what containers use, once or again every second.
+//! `rl stats`: what containers use, once or again every second or so.
 //!
 //! Owns docker's columns. The surprise: the share of a processor needs two looks with some time between, so that even
 //! `--no-stream` takes as long as one of them.
@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Value, json};
 
+use super::container::{last, latest};
 use super::format::{Format, Screen, human_size};
 use super::{Globals, Verb};
 use crate::cgroup::{Group, stats};
@@ -30,8 +31,6 @@ const COLUMNS: &[(&str, &str)] = &[
     ("PIDs", "PIDS"),
 ];
 
-const INTERVAL: Duration = Duration::from_secs(1);
-
 /// What a container without a group of its own, or without a controller, has to show.
 const UNKNOWN: &str = "--";
 
@@ -46,6 +45,18 @@ fn command() -> Command {
                 .short('a')
                 .action(ArgAction::SetTrue)
                 .help("For scripts of docker: all that run are shown"),
+        )
+        .arg(latest())
+        .arg(Arg::new("no-trunc").long("no-trunc").action(ArgAction::SetTrue).help("Whole ids"))
+        .arg(Arg::new("no-reset").long("no-reset").action(ArgAction::SetTrue).help("Below what was shown before"))
+        .arg(
+            Arg::new("interval")
+                .long("interval")
+                .short('i')
+                .value_name("SECONDS")
+                .value_parser(value_parser!(u16).range(1..))
+                .default_value("1")
+                .help("Between two looks"),
         )
         .arg(
             Arg::new("format")
@@ -67,20 +78,26 @@ struct Look {
 
 fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let format = Format::parse(matches.get_one::<String>("format").map(String::as_str), COLUMNS)?;
-    let names: Vec<_> = matches.get_many::<String>("container").into_iter().flatten().cloned().collect();
+    let mut names: Vec<_> = matches.get_many::<String>("container").into_iter().flatten().cloned().collect();
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
     let all = Containers::open(&host.dirs);
+    if matches.get_flag("latest") {
+        names.push(last(&all)?);
+    }
     let once = matches.get_flag("no-stream");
+    let clear = !once && !matches.get_flag("no-reset") && std::io::IsTerminal::is_terminal(&std::io::stdout());
+    let whole = matches.get_flag("no-trunc");
+    let interval = Duration::from_secs(matches.get_one::<u16>("interval").copied().unwrap_or(1).into());
     let memory = total_memory();
     let mut before = looks(&all, &names)?;
     loop {
-        std::thread::sleep(INTERVAL);
+        std::thread::sleep(interval);
         let now = looks(&all, &names)?;
         let earlier: HashMap<_, _> = before.iter().map(|look| (look.container.record.id.as_str(), look)).collect();
         let rows: Vec<Value> =
-            now.iter().map(|look| row(look, earlier.get(look.container.record.id.as_str()), memory)).collect();
+            now.iter().map(|look| row(look, earlier.get(look.container.record.id.as_str()), memory, whole)).collect();
         let mut screen = Screen::stdout();
-        if !once && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+        if clear {
             // The cursor to the corner, and what was there away.
             print!("\x1b[H\x1b[2J");
         }
@@ -116,7 +133,7 @@ fn looks(all: &Containers, names: &[String]) -> Result<Vec<Look>> {
     Ok(containers.into_iter().filter_map(look).collect())
 }
 
-fn row(look: &Look, before: Option<&&Look>, machine: Option<u64>) -> Value {
+fn row(look: &Look, before: Option<&&Look>, machine: Option<u64>, whole: bool) -> Value {
     let sample = look.sample.clone().unwrap_or_default();
     let limit = sample.memory_limit.or(machine);
     let percent = |part: f64| format!("{part:.2}%");
@@ -131,7 +148,7 @@ fn row(look: &Look, before: Option<&&Look>, machine: Option<u64>) -> Value {
     let share = sample.memory.zip(limit).map(|(used, limit)| percent(ratio(used, limit)));
     let or_unknown = |text: Option<String>| text.unwrap_or_else(|| UNKNOWN.to_owned());
     json!({
-        "ID": look.container.short(),
+        "ID": if whole { &look.container.record.id } else { look.container.short() },
         "Name": look.container.record.name,
         "CPUPerc": or_unknown(cpu),
         "MemUsage": pair(sample.memory.zip(limit)),

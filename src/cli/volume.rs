@@ -7,6 +7,7 @@ use std::io::Write;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
+use super::container::until;
 use super::format::{self, Format, Screen};
 use super::prune::agreed;
 use super::run::env;
@@ -50,7 +51,7 @@ fn names(matches: &ArgMatches) -> impl Iterator<Item = &String> {
 fn create_command() -> Command {
     Command::new("rl volume create")
         .about(CREATE.about)
-        .arg(several("label", "K=V", "Label of the volume"))
+        .arg(several("label", "K=V", "Label of the volume").short('l'))
         .arg(Arg::new("driver").long("driver").short('d').value_name("DRIVER").help("local, the only one"))
         .arg(Arg::new("name").value_name("NAME").help("Made up where it is not given"))
 }
@@ -75,6 +76,12 @@ fn ls_command() -> Command {
     Command::new("rl volume ls")
         .about(LS.about)
         .arg(flag("quiet", 'q', "Only names"))
+        .arg(
+            Arg::new("noheading")
+                .long("noheading")
+                .action(ArgAction::SetTrue)
+                .help("Without the line above the columns"),
+        )
         .arg(several("filter", "KEY=VALUE", "dangling=true|false, name=PART, label=NAME[=VALUE]").short('f'))
         .arg(Arg::new("format").long("format").value_name("FORMAT").help("json, table, or a template of Go"))
         .after_help("Fields: .Name .Driver .Mountpoint .Labels .Scope .CreatedAt")
@@ -87,6 +94,7 @@ fn ls(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     } else {
         Format::parse(asked, &[("DRIVER", "{{.Driver}}"), ("VOLUME NAME", "{{.Name}}")])?
     };
+    let format = if matches.get_flag("noheading") { format.without_heading() } else { format };
     let (_, volumes) = volumes(globals)?;
     let mut all = volumes.list()?;
     for filter in matches.get_many::<String>("filter").into_iter().flatten() {
@@ -120,6 +128,39 @@ fn ls(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     Ok(0)
 }
 
+/// `--filter` of prune, all of which must agree.
+enum Kept {
+    Label(String, bool),
+    Until(u64),
+    /// docker's way of saying `-a`.
+    Named,
+}
+
+impl Kept {
+    fn parse(text: &str) -> Result<Self> {
+        let bad = || {
+            let what =
+                format!("--filter {text:?}: expected label=NAME[=VALUE], label!=NAME[=VALUE], until=TIME or all=true");
+            Error::new(&command_line::USAGE, what)
+        };
+        match text.split_once('=').ok_or_else(bad)? {
+            ("label", label) => Ok(Self::Label(label.to_owned(), true)),
+            ("label!", label) => Ok(Self::Label(label.to_owned(), false)),
+            ("until", time) => until(time).map(Self::Until).ok_or_else(bad),
+            ("all", "true" | "1") => Ok(Self::Named),
+            _ => Err(bad()),
+        }
+    }
+
+    fn pass(&self, volume: &Volume) -> bool {
+        match self {
+            Self::Label(label, wanted) => has_label(volume, label) == *wanted,
+            Self::Until(time) => volume.created < *time,
+            Self::Named => true,
+        }
+    }
+}
+
 fn has_label(volume: &Volume, label: &str) -> bool {
     let (name, value) = label.split_once('=').map_or((label, None), |(name, value)| (name, Some(value)));
     volume.labels.iter().any(|(have, of)| have == name && value.is_none_or(|value| value == of))
@@ -144,13 +185,17 @@ fn inspect_command() -> Command {
     Command::new("rl volume inspect")
         .about(INSPECT.about)
         .arg(Arg::new("format").long("format").short('f').value_name("FORMAT").help("json, or a template of Go"))
-        .arg(Arg::new("name").required(true).num_args(1..).value_name("VOLUME"))
+        .arg(flag("all", 'a', "All of them"))
+        .arg(Arg::new("name").required_unless_present("all").num_args(1..).value_name("VOLUME"))
 }
 
 fn inspect(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let format = Format::parse(Some(matches.get_one::<String>("format").map_or("json", String::as_str)), &[])?;
     let (_, volumes) = volumes(globals)?;
     let mut rows = Vec::new();
+    if matches.get_flag("all") {
+        rows.extend(volumes.list()?.iter().map(|volume| document(volume, &volumes)));
+    }
     for name in names(matches) {
         let found = volumes.find(name)?.ok_or_else(|| Error::new(&codes::NO_VOLUME, format!("{name:?}")))?;
         rows.push(document(&found, &volumes));
@@ -163,16 +208,22 @@ fn rm_command() -> Command {
     Command::new("rl volume rm")
         .about(RM.about)
         .arg(flag("force", 'f', "That there is none is no error"))
-        .arg(Arg::new("name").required(true).num_args(1..).value_name("VOLUME"))
+        .arg(flag("all", 'a', "All that no container uses"))
+        .arg(Arg::new("name").required_unless_present("all").num_args(1..).value_name("VOLUME"))
 }
 
 fn rm(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let (host, _) = in_namespace(globals, None)?;
     let volumes = Volumes::open(&host.dirs);
-    let mut status = 0;
-    for name in names(matches) {
+    let (mut status, all) = (0, matches.get_flag("all"));
+    let mut wanted: Vec<String> = names(matches).cloned().collect();
+    if all {
+        wanted.extend(volumes.list()?.into_iter().map(|volume| volume.name));
+    }
+    for name in &wanted {
         match volumes.remove(name) {
             Ok(()) => println!("{name}"),
+            Err(error) if all && *error.entry() == codes::VOLUME_IN_USE => {}
             Err(error) if *error.entry() == codes::NO_VOLUME && matches.get_flag("force") => {}
             Err(error) => {
                 // Each has its own result, as in docker.
@@ -185,15 +236,17 @@ fn rm(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
 }
 
 fn prune_command() -> Command {
-    Command::new("rl volume prune").about(PRUNE.about).arg(flag("all", 'a', "Those with a name, too")).arg(flag(
-        "force",
-        'f',
-        "Without asking",
-    ))
+    Command::new("rl volume prune")
+        .about(PRUNE.about)
+        .arg(flag("all", 'a', "Those with a name, too"))
+        .arg(flag("force", 'f', "Without asking"))
+        .arg(several("filter", "KEY=VALUE", "label=NAME[=VALUE], label!=NAME[=VALUE], until=TIME, all=true"))
 }
 
 fn prune(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
-    let all = matches.get_flag("all");
+    let filters = matches.get_many::<String>("filter").into_iter().flatten();
+    let filters = filters.map(|text| Kept::parse(text)).collect::<Result<Vec<_>>>()?;
+    let all = matches.get_flag("all") || filters.iter().any(|filter| matches!(filter, Kept::Named));
     let what =
         if all { "all volumes that no container uses" } else { "all volumes without a name that no container uses" };
     if !matches.get_flag("force") && !agreed("rl volume prune", what)? {
@@ -201,7 +254,9 @@ fn prune(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     }
     let (host, _) = in_namespace(globals, None)?;
     let volumes = Volumes::open(&host.dirs);
-    for volume in volumes.list()?.iter().filter(|volume| all || volume.container.is_some()) {
+    let meant =
+        |volume: &&Volume| (all || volume.container.is_some()) && filters.iter().all(|filter| filter.pass(volume));
+    for volume in volumes.list()?.iter().filter(meant) {
         match volumes.remove(&volume.name) {
             Ok(()) => println!("{}", volume.name),
             Err(error) if [&codes::VOLUME_IN_USE, &codes::NO_VOLUME].contains(&error.entry()) => {}

@@ -17,6 +17,39 @@ mod everywhere {
     }
 
     #[test]
+    fn several_containers_are_told_apart_and_followed_until_the_last_one_ends() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        let script = |word: &str| format!("echo {word} first; read x; echo {word} last");
+        let ids = ["a", "b"].map(|name| {
+            rl.run(&["create", "-i", "--name", name, "busybox", "sh", "-c", &script(name)]).success().stdout[..12]
+                .to_owned()
+        });
+        let mut clients = ["a", "b"].map(|name| rl.command(&["start", "-ai", name]).piped_stdin().spawn());
+        clients[0].wait_for_line("a first");
+        clients[1].wait_for_line("b first");
+        let mut follower = rl.command(&["logs", "-f", "a", "b"]).spawn();
+        follower.wait_for_line(&format!("{} a first", ids[0]));
+        follower.wait_for_line(&format!("{} b first", ids[1]));
+        for (index, client) in clients.into_iter().enumerate() {
+            let mut client = client;
+            client.type_in("go\n");
+            client.finish().success();
+            follower.wait_for_line(&format!("{} {} last", ids[index], ["a", "b"][index]));
+        }
+        follower.finish().success();
+        let out = rl.run(&["logs", "--names", "--tail", "1", "a", "b"]).success().stdout;
+        assert_eq!(out, "a a last\nb b last\n");
+        let out = rl.run(&["logs", "--color", "--tail", "1", "a", "b"]).success().stdout;
+        let painted = |color: u8, id: &str, name: &str| format!("\x1b[{color}m{id} {name} last\x1b[0m\n");
+        assert_eq!(out, painted(37, &ids[0], "a") + &painted(31, &ids[1], "b"));
+        let out = rl.run(&["logs", "nosuch", "a"]).fails_with(1);
+        assert!(out.stdout.contains(" a last") && out.stderr.contains("nosuch"), "{}", out.stderr);
+        assert_eq!(rl.run(&["logs", "-l"]).success().stdout, "b first\nb last\n");
+        rl.run(&["logs", "-l", "a"]).fails_with(125);
+    }
+
+    #[test]
     fn since_and_until_cut_by_time() {
         let rl = Rl::new();
         let _clean = Clean(&rl);

@@ -186,6 +186,22 @@ for template in '{{range .Mounts}}{{.Name}}|{{.Type}}|{{.Destination}}|{{.Driver
 	'{{if gt .State.Pid 0}}{{if gt .State.ConmonPid 0}}watched{{end}}{{end}}'; do
 	field "$template" two
 done
+same out 'container exists' container exists two
+same status 'container does not exist' container exists nosuch
+same status 'volume exists' volume exists data
+same status 'volume does not exist' volume exists nosuch
+same out 'wait for what is' wait --condition running two
+same out 'wait for one of several' wait --condition exited,running two
+same sorted 'logs of several' logs one two
+same sorted 'logs of several by name' logs --names one two
+same out 'logs of the latest' logs -l
+same status 'logs of the latest and of one' logs -l one
+same out 'logs in colours' logs --color two
+same out 'exec in the latest' exec -l echo inside
+same out 'inspect the latest' inspect -l -t container -f '{{.State.Status}}'
+same out 'port of the latest' port -l
+same out 'ps without its heading' ps --noheading --format 'table {{.Names}}'
+same out 'ps sorted' ps -a --sort names --format '{{.Names}}'
 same out 'ps of what runs' ps --format '{{.Names}} {{.Status}}'
 same out 'exec' exec two echo inside
 same status 'exec status' exec two sh -c 'exit 9'

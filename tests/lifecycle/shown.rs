@@ -118,6 +118,72 @@ mod everywhere {
     }
 
     #[test]
+    fn the_latest_is_meant_by_every_verb_that_takes_one() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        let nothing = rl.run(&["attach", "-l"]).fails_with(1);
+        assert!(nothing.stderr.contains("RL0804"), "{}", nothing.stderr);
+        background(&rl, &["--name", "old", "busybox", "sleep", "1000"]);
+        background(
+            &rl,
+            &["--name", "new", "--hostname", "new", "busybox", "sh", "-c", "echo up; touch /made; sleep 1000"],
+        );
+        crate::eventually("it has written", || rl.run(&["logs", "-l"]).success().stdout == "up\n");
+        assert_eq!(rl.run(&["exec", "-l", "hostname"]).success().stdout, "new\n");
+        assert_eq!(rl.run(&["inspect", "-l", "-t", "container", "-f", "{{.Name}}"]).success().stdout, "/new\n");
+        assert_eq!(rl.run(&["diff", "-l"]).success().stdout, "A /made\n");
+        assert!(rl.run(&["top", "-l", "-o", "args"]).success().stdout.contains("sleep 1000"));
+        assert!(rl.run(&["top", "old", "args"]).success().stdout.contains("sleep 1000"));
+        assert_eq!(rl.run(&["port", "-l"]).success().stdout, "");
+        assert_eq!(rl.run(&["stats", "-l", "--no-stream", "--format", "{{.Name}}"]).success().stdout, "new\n");
+        assert!(rl.run(&["commit", "-q", "-l", "-s", "new:1"]).success().stdout.starts_with("sha256:"));
+        let layers = rl.run(&["image", "inspect", "-f", "{{len .RootFS.Layers}}", "new:1"]).success().stdout;
+        assert_eq!(layers, "1\n", "one layer with all of it");
+        rl.run(&["run", "--rm", "new:1", "ls", "/made"]).success();
+        let file = rl.dir("files").join("new.tar");
+        rl.run(&["export", "-l", "-o", &file.to_string_lossy()]).success();
+        assert!(file.metadata().is_ok_and(|meta| meta.len() > 1_000_000));
+        for verb in ["logs", "attach", "diff", "export", "port", "commit"] {
+            rl.run(&[verb]).fails_with(125);
+        }
+    }
+
+    #[test]
+    fn scripts_of_podman_ask_whether_it_is_there_and_wait_for_what_it_does() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        rl.run(&["container", "exists", "c"]).fails_with(1);
+        let file = rl.dir("files").join("id");
+        let cid = file.to_string_lossy();
+        let health = ["--health-cmd", "test -e /well", "--health-interval", "50ms", "--health-retries", "1"];
+        let made = ["create", "--name", "c", "--cidfile", &cid, "-v", "data:/data"];
+        rl.run(&[&made[..], &health, &["busybox", "sleep", "1000"]].concat()).success();
+        rl.run(&["container", "exists", "c"]).success();
+        rl.run(&["volume", "exists", "data"]).success();
+        rl.run(&["volume", "exists", "other"]).fails_with(1);
+        assert_eq!(rl.run(&["wait", "--condition=created", "c"]).success().stdout, "-1\n");
+        let mut waiting = rl.command(&["wait", "--condition", "running,exited", "c"]).spawn();
+        rl.run(&["start", "c"]).success();
+        waiting.wait_for_line("-1");
+        waiting.finish().success();
+        rl.run(&["wait", "--condition=unhealthy", "c"]).success();
+        let waiting = rl.command(&["wait", "--condition=healthy", "c"]).spawn();
+        rl.run(&["exec", "c", "touch", "/well"]).success();
+        waiting.finish().success();
+        assert_eq!(
+            rl.run(&["ps", "--noheading", "--sort", "names", "--format", "table {{.Names}}"]).success().stdout,
+            "c\n"
+        );
+        rl.run(&["stop", "-t", "0", "--cidfile", &cid]).success();
+        assert_eq!(rl.run(&["wait", "--condition=exited", "c"]).success().stdout, "137\n");
+        assert_eq!(rl.run(&["restart", "--running"]).success().stdout, "", "it does not run");
+        rl.run(&["rm", "--cidfile", &cid]).success();
+        let missing = file.with_extension("no");
+        rl.run(&["rm", "-i", "--cidfile", &missing.to_string_lossy()]).success();
+        rl.run(&["rm", "--cidfile", &missing.to_string_lossy()]).fails_with(125);
+    }
+
+    #[test]
     fn events_tell_what_has_happened_and_follow() {
         let rl = Rl::new();
         let _clean = Clean(&rl);

@@ -54,7 +54,8 @@ fn command() -> Command {
         .arg(value("detach-keys", "KEYS", "What is typed to leave it, ctrl-p,ctrl-q by default"))
         .arg(Arg::new("no-stdin").long("no-stdin").action(ArgAction::SetTrue).help("Only look"))
         .arg(sig_proxy())
-        .arg(Arg::new("container").required(true).value_name("CONTAINER"))
+        .arg(super::latest())
+        .arg(Arg::new("container").value_name("CONTAINER"))
         .after_help(
             "A container in the foreground of another rl has that one's terminal and nothing to attach to.\n\nExamples:\n  rl attach web\n  \
              rl attach --no-stdin --sig-proxy=false web    only look; ctrl-c leaves\n  rl attach --detach-keys ctrl-a,d web",
@@ -74,7 +75,8 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
     let containers = Containers::open(&host.dirs);
     let keys = Keys::parse(word(matches, "detach-keys"))?;
-    let (mut container, running) = containers.find_running(word(matches, "container").unwrap_or(""))?;
+    let name = super::named_or_last(&containers, "attach", word(matches, "container"), matches.get_flag("latest"))?;
+    let (mut container, running) = containers.find_running(&name)?;
     container.running = Some(running);
     attach(&containers, &container, !matches.get_flag("no-stdin"), &keys, is_proxy(matches))
 }

@@ -26,6 +26,7 @@ pub const VERB: Verb = Verb { name: "events", about: "What happens to containers
 fn command() -> Command {
     Command::new("rl events")
         .about(VERB.about)
+        .arg(super::flag("no-trunc", "For scripts: nothing is cut"))
         .arg(value("since", "TIME", "What happened since that date, or so long ago: 10m"))
         .arg(value("until", "TIME", "End at that date; without it, go on"))
         .arg(

@@ -206,7 +206,7 @@ fn find(all: &[Container], text: &str) -> Result<u64> {
 }
 
 /// Nanoseconds since 1970, of how long ago, of seconds since 1970, or of a date.
-pub(super) fn until(text: &str) -> Option<u64> {
+pub(in crate::cli) fn until(text: &str) -> Option<u64> {
     use time::OffsetDateTime;
     use time::format_description::well_known::Rfc3339;
     if let Some(ago) = lifecycle_duration(text) {

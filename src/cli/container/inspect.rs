@@ -30,9 +30,9 @@ fn command() -> Command {
     Command::new("rl inspect")
         .about(VERB.about)
         .arg(value("format", "FORMAT", "json, or a template of Go: '{{.State.Status}}'").short('f'))
-        .arg(value("type", "KIND", "container or image; either by default"))
+        .arg(value("type", "KIND", "container or image; either by default").short('t'))
         .arg(flag("size", "What it has written, too").short('s'))
-        .arg(flag("latest", "The container that was made last").short('l'))
+        .arg(super::latest())
         .arg(names(false))
         .after_help("Examples:\n  rl inspect web\n  rl inspect -f '{{.State.ExitCode}} {{json .Config.Env}}' web")
 }

@@ -1,7 +1,8 @@
 //! `rl logs`.
 //!
 //! Reads the files that the supervisor writes, the rotated ones first. The surprise: following needs no polling: inotify tells of new
-//! lines, of a new file in the old one's place and of a new status, and a pidfd of a supervisor that was killed.
+//! lines, of a new file in the old one's place and of a new status, and a pidfd of a supervisor that was killed; several containers are
+//! followed in one poll.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -10,13 +11,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use serde::Deserialize;
 
 use super::filter::until;
-use super::{end, flag, value, word};
+use super::{end, flag, value, word, words};
 use crate::cli::{Globals, Verb};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::state as codes};
 use crate::host::Host;
@@ -35,8 +36,11 @@ fn command() -> Command {
         .arg(value("until", "TIME", "Up to that date, or so long ago"))
         .arg(flag("timestamps", "When each line came").short('t'))
         .arg(flag("details", "For scripts of docker: there are none"))
-        .arg(Arg::new("names").long("names").action(ArgAction::SetTrue).help("The container's name before each line"))
-        .arg(Arg::new("container").required(true).value_name("CONTAINER"))
+        .arg(flag("names", "The container's name before each line; of several, instead of the id"))
+        .arg(flag("color", "Each container's lines in a colour of their own"))
+        .arg(super::latest())
+        .arg(super::names(false))
+        .after_help("Of several containers each line has the first digits of its container's id in front.")
 }
 
 /// A line of the file.
@@ -52,45 +56,102 @@ struct Shown {
     since: u64,
     until: u64,
     timestamps: bool,
-    name: Option<String>,
+    /// Before each line, with the blank behind it.
+    name: String,
+    /// What a terminal makes a colour of, before and behind a line.
+    color: Option<u8>,
 }
+
+/// podman's, in podman's order.
+const COLORS: [u8; 7] = [37, 31, 32, 33, 34, 35, 36];
 
 fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
     let containers = Containers::open(&host.dirs);
-    let container = containers.find(word(matches, "container").unwrap_or(""))?;
-    let log = container.data.join(LOG_FILE);
-    if !container.record.run.log.kept {
-        return Err(Error::new(&codes::NO_LOG, container.record.name).because("it was made with --log-driver none"));
+    let (mut wanted, latest): (Vec<String>, _) =
+        (words(matches, "container").cloned().collect(), matches.get_flag("latest"));
+    if wanted.is_empty() || latest {
+        let named = wanted.first().map(String::as_str);
+        wanted = vec![super::named_or_last(&containers, "logs", named, latest)?];
     }
-    if !log.exists() && container.status.is_some() && !container.run.join("attach").exists() {
-        return Err(Error::new(&codes::NO_LOG, container.record.name).because("it ran in the foreground of rl run"));
+    let (tail, follows) = (tail(matches)?, matches.get_flag("follow"));
+    let (mut all, mut status) = (Vec::new(), 0);
+    for (index, text) in wanted.iter().enumerate() {
+        let source = containers.find(text).and_then(|container| {
+            let shown = shown(matches, &container, (wanted.len() > 1, index))?;
+            Source::open(&container, tail, shown, follows)
+        });
+        match source {
+            Ok(source) => all.push(source),
+            Err(error) if wanted.len() == 1 => return Err(error),
+            Err(error) => {
+                super::complain(&error);
+                status = 1;
+            }
+        }
     }
+    for source in &mut all {
+        source.reader.all(&source.shown)?;
+    }
+    follow(all)?;
+    Ok(status)
+}
+
+fn tail(matches: &ArgMatches) -> Result<Option<usize>> {
+    let Some(number) = word(matches, "tail").filter(|word| *word != "all") else { return Ok(None) };
+    let bad = |_| Error::new(&command_line::USAGE, format!("--tail {number:?}: expected a number or all"));
+    // A negative one is all, as in docker.
+    number.parse::<i64>().map(|number| usize::try_from(number).ok()).map_err(bad)
+}
+
+/// `place`: whether it is one of several, and which.
+fn shown(matches: &ArgMatches, container: &Container, (several, index): (bool, usize)) -> Result<Shown> {
     let time = |name: &str, otherwise: u64| {
         let bad = |text: &str| Error::new(&command_line::USAGE, format!("--{name} {text:?}: expected a date, or 10m"));
         word(matches, name).map_or(Ok(otherwise), |text| until(text).ok_or_else(|| bad(text)))
     };
-    let shown = Shown {
+    let name = match (matches.get_flag("names"), several) {
+        (true, _) => format!("{} ", container.record.name),
+        (false, true) => format!("{} ", container.short()),
+        (false, false) => String::new(),
+    };
+    Ok(Shown {
         since: time("since", 0)?,
         until: time("until", u64::MAX)?,
         timestamps: matches.get_flag("timestamps"),
-        name: matches.get_flag("names").then(|| container.record.name.clone()),
-    };
-    let tail = match word(matches, "tail") {
-        None | Some("all") => None,
-        Some(number) => {
-            let parsed = number.parse::<i64>();
-            let bad = |_| Error::new(&command_line::USAGE, format!("--tail {number:?}: expected a number or all"));
-            usize::try_from(parsed.map_err(bad)?).ok()
+        name,
+        color: matches.get_flag("color").then(|| COLORS[index % COLORS.len()]),
+    })
+}
+
+/// A container whose lines are shown.
+struct Source {
+    reader: Reader,
+    shown: Shown,
+    /// None: what there is now is all that is wanted.
+    follow: Option<Follow>,
+}
+
+impl Source {
+    fn open(container: &Container, tail: Option<usize>, shown: Shown, follows: bool) -> Result<Self> {
+        let log = container.data.join(LOG_FILE);
+        let no_log = |why: &str| Error::new(&codes::NO_LOG, container.record.name.clone()).because(why.to_owned());
+        if !container.record.run.log.kept {
+            return Err(no_log("it was made with --log-driver none"));
         }
-    };
-    let follow = matches.get_flag("follow").then(|| Follow::new(&container)).transpose()?;
-    let mut reader = Reader::open(&log, tail)?;
-    reader.all(&shown)?;
-    if let Some(follow) = follow {
-        follow.on(&mut reader, &shown)?;
+        if !log.exists() && container.status.is_some() && !container.run.join("attach").exists() {
+            return Err(no_log("it ran in the foreground of rl run"));
+        }
+        let follow = if follows { Follow::new(container)? } else { None };
+        Ok(Self { reader: Reader::open(&log, tail)?, shown, follow })
     }
-    Ok(0)
+
+    /// What is new, in the files that are new as well.
+    fn more(&mut self) -> Result<()> {
+        self.reader.all(&self.shown)?;
+        self.reader.newer()?;
+        self.reader.all(&self.shown)
+    }
 }
 
 /// The files' lines, in order.
@@ -210,13 +271,15 @@ impl Output<'_> {
             return Ok(());
         }
         let mut text = String::new();
-        if let Some(name) = &shown.name {
-            text.push_str(&format!("{name} "));
-        }
+        text.extend(shown.color.map(|color| format!("\x1b[{color}m")));
+        text.push_str(&shown.name);
         if shown.timestamps {
             text.push_str(&format!("{} ", line.time));
         }
-        text.push_str(&line.log);
+        let (words, end) = line.log.strip_suffix('\n').map_or((line.log.as_str(), ""), |words| (words, "\n"));
+        text.push_str(words);
+        text.extend(shown.color.map(|_| "\x1b[0m"));
+        text.push_str(end);
         if line.stream == "stderr" {
             self.out.flush()?;
             self.err.write_all(text.as_bytes())
@@ -226,48 +289,62 @@ impl Output<'_> {
     }
 }
 
-/// What wakes a follower.
+/// What wakes a follower of one container.
 struct Follow {
-    /// None: the container does not run.
-    supervisor: Option<OwnedFd>,
+    supervisor: OwnedFd,
     changes: Inotify,
 }
 
 impl Follow {
-    /// Set up before the first line is read, so that none is missed.
-    fn new(container: &Container) -> Result<Self> {
+    /// Set up before the first line is read, so that none is missed. None: the container does not run.
+    fn new(container: &Container) -> Result<Option<Self>> {
+        let Some(supervisor) = end::supervisor_of(container) else { return Ok(None) };
         let doing = || format!("watch {}", container.data.display());
         let changes = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).context(&codes::STATE, doing)?;
         let events = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
         changes.add_watch(&container.data, events).context(&codes::STATE, doing)?;
-        Ok(Self { supervisor: end::supervisor_of(container), changes })
+        Ok(Some(Self { supervisor, changes }))
     }
+}
 
-    fn on(self, reader: &mut Reader, shown: &Shown) -> Result<()> {
-        let Some(supervisor) = self.supervisor else { return Ok(()) };
-        loop {
-            let mut polls = [
-                PollFd::new(self.changes.as_fd(), PollFlags::POLLIN),
-                PollFd::new(supervisor.as_fd(), PollFlags::POLLIN),
-            ];
-            let left = shown.until.saturating_sub(now()) / 1_000_000;
-            let timeout = if shown.until == u64::MAX {
-                PollTimeout::NONE
-            } else {
-                PollTimeout::try_from(left.min(1 << 30)).unwrap_or(PollTimeout::MAX)
-            };
-            match poll(&mut polls, timeout) {
-                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-                Err(errno) => return Err(errno).context(&codes::STATE, || "wait for new lines".into()),
+/// Shows what comes, until the last of those that run has ended.
+fn follow(mut all: Vec<Source>) -> Result<()> {
+    all.retain(|source| source.follow.is_some());
+    while let Some(until) = all.first().map(|source| source.shown.until) {
+        let fds =
+            all.iter().flat_map(|source| &source.follow).flat_map(|one| [one.changes.as_fd(), one.supervisor.as_fd()]);
+        let mut polls: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        let left = until.saturating_sub(now()) / 1_000_000;
+        let timeout = if until == u64::MAX {
+            PollTimeout::NONE
+        } else {
+            PollTimeout::try_from(left.min(1 << 30)).unwrap_or(PollTimeout::MAX)
+        };
+        match poll(&mut polls, timeout) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(errno).context(&codes::STATE, || "wait for new lines".into()),
+        }
+        // Of each source: whether its files have changed, and whether its supervisor has ended.
+        let ready: Vec<_> = polls.iter().map(|one| one.any().unwrap_or(true)).collect();
+        let mut ready = ready.chunks(2).map(|both| (both[0], both[1]));
+        let mut failed = None;
+        all.retain_mut(|source| {
+            let (changed, ended) = ready.next().unwrap_or((true, true));
+            let drain = |one: &Follow| while one.changes.read_events().is_ok_and(|events| !events.is_empty()) {};
+            source.follow.iter().for_each(drain);
+            if (changed || ended)
+                && let Err(error) = source.more()
+            {
+                failed = Some(error);
             }
-            let ended = polls[1].any().unwrap_or(true);
-            while self.changes.read_events().is_ok_and(|events| !events.is_empty()) {}
-            reader.all(shown)?;
-            reader.newer()?;
-            reader.all(shown)?;
-            if ended || (shown.until != u64::MAX && now() > shown.until) {
-                return Ok(());
-            }
+            !ended
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        if until != u64::MAX && now() > until {
+            return Ok(());
         }
     }
+    Ok(())
 }

@@ -35,6 +35,10 @@ fn command() -> Command {
         .arg(flag("latest", "The one that was made last, whatever it does").short('l'))
         .arg(value("last", "N", "The N that were made last").short('n').allow_hyphen_values(true))
         .arg(flag("size", "What they have written").short('s'))
+        .arg(flag("noheading", "Without the line of names above the columns"))
+        .arg(value("sort", "FIELD", "By command, created, id, image, names, runningfor, size or status; else the newest first"))
+        .arg(flag("sync", "For scripts of podman: what is shown is what is"))
+        .arg(flag("external", "For scripts of podman: there are no containers of others"))
         .arg(filter::argument().short('f'))
         .arg(value("format", "FORMAT", "json, table, 'table TEMPLATE' or a template of Go: '{{.ID}} {{.Status}}'"))
         .after_help(
@@ -51,6 +55,7 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     } else {
         Format::parse(asked, &columns(size))?
     };
+    let format = if matches.get_flag("noheading") { format.without_heading() } else { format };
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
     let mut all = super::list(&Containers::open(&host.dirs))?;
     let filters = Filters::of(matches, &all)?;
@@ -62,6 +67,9 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let whole = matches.get_flag("no-trunc");
     let needs_size = size || asked.is_some_and(|text| text.contains(".Size"));
     let time = now();
+    if let Some(field) = word(matches, "sort") {
+        sort(&mut all, field, &host.dirs)?;
+    }
     let rows: Vec<Value> = all
         .iter()
         .map(|container| {
@@ -82,6 +90,26 @@ fn last(matches: &ArgMatches) -> Result<Option<usize>> {
     let number: i64 =
         word.parse().map_err(|_| Error::new(&command_line::USAGE, format!("--last {word:?}: expected a number")))?;
     Ok(usize::try_from(number).ok().filter(|number| *number > 0))
+}
+
+/// podman's fields; from the least to the most, times from the oldest on.
+fn sort(all: &mut [Container], field: &str, dirs: &crate::host::Dirs) -> Result<()> {
+    let time = now();
+    match field {
+        "command" => all.sort_by_cached_key(|one| one.record.command.join(" ")),
+        "created" => all.sort_by_key(|one| one.record.created),
+        "runningfor" => all.sort_by_key(|one| Reverse(one.record.created)),
+        "id" => all.sort_by(|one, other| one.record.id.cmp(&other.record.id)),
+        "image" => all.sort_by(|one, other| one.record.image.cmp(&other.record.image)),
+        "names" => all.sort_by(|one, other| one.record.name.cmp(&other.record.name)),
+        "size" => all.sort_by_cached_key(|one| super::remove::size_of(dirs, &one.record.id)),
+        "status" => all.sort_by_cached_key(|one| status(one, time)),
+        _ => {
+            let what = format!("--sort {field:?}: one of command, created, id, image, names, runningfor, size, status");
+            return Err(Error::new(&command_line::USAGE, what));
+        }
+    }
+    Ok(())
 }
 
 fn columns(size: bool) -> Vec<(&'static str, &'static str)> {

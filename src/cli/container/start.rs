@@ -68,6 +68,7 @@ fn restart_command() -> Command {
     chosen::arguments(Command::new("rl restart"), "All containers", "alf")
         .about(RESTART.about)
         .arg(end::timeout())
+        .arg(flag("running", "Only those that run; without names, all of them"))
         .arg(Arg::new("signal").long("signal").short('s').value_name("SIGNAL").help("Instead of its own stop signal"))
 }
 
@@ -76,7 +77,17 @@ fn restart(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let containers = Containers::open(&host.dirs);
     let timeout = end::seconds(matches)?;
     let signal = word(matches, "signal").map(crate::cli::run::signal).transpose()?;
-    let wanted = chosen::chosen(&containers, matches, "restart", chosen::any)?;
+    let wanted = if matches.get_flag("running") {
+        let running = super::list(&containers)?.into_iter().filter(chosen::active);
+        let ids: Vec<String> = running.map(|container| container.record.id).collect();
+        let mut named = Vec::new();
+        for text in super::words(matches, "container") {
+            named.push(containers.find(text)?.record.id);
+        }
+        ids.into_iter().filter(|id| named.is_empty() || named.contains(id)).collect()
+    } else {
+        chosen::chosen(&containers, matches, "restart", chosen::any)?
+    };
     Ok(super::each(&wanted, |text| {
         let container = containers.find(text)?;
         let own = container.record.run.stop_timeout.unwrap_or(10);

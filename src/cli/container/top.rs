@@ -52,15 +52,15 @@ const AUX: [&str; 11] = ["user", "pid", "pcpu", "pmem", "vsz", "rss", "tty", "st
 fn command() -> Command {
     Command::new("rl top")
         .about(VERB.about)
-        .override_usage("rl top CONTAINER [PS OPTIONS|COLUMN...]")
-        .arg(Arg::new("container").required(true).value_name("CONTAINER").help("Name or id"))
+        .override_usage("rl top CONTAINER|-l [PS OPTIONS|COLUMN...]")
+        .arg(super::latest())
         .arg(
-            Arg::new("options")
+            Arg::new("words")
                 .num_args(0..)
                 .trailing_var_arg(true)
                 .allow_hyphen_values(true)
-                .value_name("OPTION")
-                .help("-ef (default), aux, -o COLUMN,..., or columns"),
+                .value_name("CONTAINER")
+                .help("Its name or id, not with -l; then -ef (default), aux, -o COLUMN,..., or columns"),
         )
         .after_help(
             "Columns: user uid huser pid hpid cpid ppid pgid sid c pcpu pmem vsz rss tty stat s stime start etime etimes time nlwp ni comm \
@@ -70,11 +70,16 @@ fn command() -> Command {
 }
 
 fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
-    let words: Vec<&str> = matches.get_many::<String>("options").into_iter().flatten().map(String::as_str).collect();
-    let columns = columns(&words)?;
+    let words: Vec<&str> = super::words(matches, "words").map(String::as_str).collect();
+    let latest = matches.get_flag("latest");
+    let (name, words) = match words.split_first() {
+        Some((name, rest)) if !latest => (Some(*name), rest),
+        _ => (None, words.as_slice()),
+    };
+    let columns = columns(words)?;
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
-    let (container, running) =
-        Containers::open(&host.dirs).find_running(super::word(matches, "container").unwrap_or(""))?;
+    let containers = Containers::open(&host.dirs);
+    let (container, running) = containers.find_running(&super::named_or_last(&containers, "top", name, latest)?)?;
     let first = running.pid.as_raw();
     let users = Users::of(first);
     let memory = total_memory();

@@ -1,0 +1,54 @@
+//! `rl container exists` and `rl volume exists`: podman's question for scripts, answered by the exit status alone.
+//!
+//! The surprise: nothing is said, not even why not.
+
+use clap::{Arg, ArgMatches, Command};
+
+use crate::cli::{Globals, Verb};
+use crate::error::{Result, catalog::state as codes};
+use crate::host::Host;
+use crate::state::Containers;
+use crate::volume::Volumes;
+
+/// `rl container exists`.
+pub const CONTAINER: Verb = Verb {
+    name: "container exists",
+    about: "End with 0 if there is such a container, else 1",
+    command: of_containers,
+    run,
+};
+/// `rl volume exists`.
+pub const VOLUME: Verb = Verb {
+    name: "volume exists",
+    about: "End with 0 if there is such a volume, else 1",
+    command: of_volumes,
+    run: volume,
+};
+
+fn name() -> Arg {
+    Arg::new("name").required(true).value_name("NAME")
+}
+
+fn of_containers() -> Command {
+    let external = super::flag("external", "For scripts of podman: there are no containers of others").short('e');
+    Command::new("rl container exists").about(CONTAINER.about).arg(external).arg(name())
+}
+
+fn of_volumes() -> Command {
+    Command::new("rl volume exists").about(VOLUME.about).arg(name())
+}
+
+fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
+    let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
+    match Containers::open(&host.dirs).find(super::word(matches, "name").unwrap_or("")) {
+        Ok(_) => Ok(0),
+        Err(error) if *error.entry() == codes::NO_CONTAINER => Ok(1),
+        Err(error) => Err(error),
+    }
+}
+
+fn volume(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
+    let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
+    let found = Volumes::open(&host.dirs).find(super::word(matches, "name").unwrap_or(""))?;
+    Ok(u8::from(found.is_none()))
+}
