@@ -30,6 +30,7 @@ pub mod prune;
 pub mod pull;
 pub mod push;
 mod quadlet;
+mod quoted;
 mod registry;
 pub mod rmi;
 pub mod run;

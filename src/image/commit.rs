@@ -8,12 +8,12 @@ use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 use std::os::unix::fs::FileExt;
 
-use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 use oci_spec::image::Config;
 use serde_json::{Value, json};
 
-use super::digest::{Digest, Hasher};
+use super::digest::Digest;
+use super::hashed::Hashed;
 use super::manifest::{Descriptor, OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Parsed, compose};
 use super::platform::Platform;
 use super::pull::{Pull, pull};
@@ -86,16 +86,17 @@ pub fn commit(store: &Store, what: &Commit<'_>, layer: Option<WriteLayer<'_>>) -
 impl Layer {
     fn new(store: &Store, write: WriteLayer<'_>) -> Result<Self> {
         let doing = || "write the container's layer".to_owned();
-        let out = Counted { file: store.nameless()?, hasher: Hasher::default(), size: 0 };
+        let out = Hashed::new(store.nameless()?);
         // Always the same bytes for the same files: no name, no time.
-        let archive = Archive { out: GzBuilder::new().write(out, Compression::fast()), hasher: Hasher::default() };
+        let archive = Hashed::new(GzBuilder::new().write(out, Compression::fast()));
         let mut archive = BufWriter::with_capacity(1 << 18, archive);
         write(&mut archive).context(&image::STORE, doing)?;
         let archive = archive.into_inner().map_err(io::IntoInnerError::into_error).context(&image::STORE, doing)?;
-        let Counted { mut file, hasher, size } = archive.out.finish().context(&image::STORE, doing)?;
+        let (encoder, diff_id, _) = archive.finish();
+        let (mut file, digest, size) = encoder.finish().context(&image::STORE, doing)?.finish();
         file.rewind().context(&image::STORE, doing)?;
-        let blob = Descriptor { media_type: OCI_LAYER_GZIP.into(), digest: hasher.finish(), size };
-        Ok(Self { file, blob, diff_id: archive.hasher.finish() })
+        let blob = Descriptor { media_type: OCI_LAYER_GZIP.into(), digest, size };
+        Ok(Self { file, blob, diff_id })
     }
 }
 
@@ -212,42 +213,5 @@ impl Source for Here {
             }
             sink.write(&buffer[..count]).context(&image::STORE, doing)?;
         }
-    }
-}
-
-/// What is written to it is hashed, and compressed on its way on.
-struct Archive {
-    out: GzEncoder<Counted>,
-    hasher: Hasher,
-}
-
-impl Write for Archive {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.out.write_all(bytes)?;
-        self.hasher.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-struct Counted {
-    file: File,
-    hasher: Hasher,
-    size: u64,
-}
-
-impl Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
-        self.size += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }

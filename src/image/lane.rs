@@ -11,6 +11,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use super::digest::{Digest, Hasher};
+use super::hashed::Hashed;
 use crate::sys::writeback;
 
 /// Part of a stream, shared by all who read it.
@@ -97,27 +98,24 @@ impl Work for Hasher {
 
 /// The file of a blob that is being made.
 pub(super) struct Kept {
-    file: File,
-    hasher: Hasher,
-    size: u64,
+    file: Hashed<File>,
     handed: u64,
 }
 
 impl Kept {
     pub(super) fn new(file: File) -> Self {
-        Self { file, hasher: Hasher::default(), size: 0, handed: 0 }
+        Self { file: Hashed::new(file), handed: 0 }
     }
 }
 
 impl Write for Kept {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.hasher.update(bytes);
         self.file.write_all(bytes)?;
-        self.size += bytes.len() as u64;
-        if self.size - self.handed >= BEHIND {
+        let behind = self.file.size() - self.handed;
+        if behind >= BEHIND {
             // So that little is left to wait for in the end. What the disk says of it, the sync will say again.
-            let _ = writeback::start(&self.file, self.handed, self.size - self.handed);
-            self.handed = self.size;
+            let _ = writeback::start(self.file.to(), self.handed, behind);
+            self.handed += behind;
         }
         Ok(bytes.len())
     }
@@ -136,8 +134,9 @@ impl Work for Kept {
     }
 
     fn end(self) -> io::Result<(Digest, u64)> {
-        self.file.sync_data()?;
-        Ok((self.hasher.finish(), self.size))
+        let (file, digest, size) = self.file.finish();
+        file.sync_data()?;
+        Ok((digest, size))
     }
 }
 

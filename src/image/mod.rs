@@ -19,6 +19,7 @@ mod document;
 pub mod examine;
 pub mod exchange;
 mod flatten;
+mod hashed;
 mod import;
 mod lane;
 mod lower;

@@ -13,8 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flate2::{Compression, GzBuilder};
 
-use super::digest::{Digest, Hasher};
+use super::digest::Digest;
 use super::document::Document;
+use super::hashed::Hashed;
 use super::manifest::{Descriptor, Manifest, OCI_LAYER_GZIP, Parsed, compose, parse};
 use super::platform::Platform;
 use super::reference::Reference;
@@ -106,8 +107,7 @@ impl Outgoing<'_> {
 
 /// Always the same bytes for the same input: no name, no time.
 fn gzip(from: &File, to: File) -> io::Result<(Descriptor, File)> {
-    let mut encoder =
-        GzBuilder::new().write(Hashing { file: to, hasher: Hasher::default(), size: 0 }, Compression::default());
+    let mut encoder = GzBuilder::new().write(Hashed::new(to), Compression::default());
     let mut buffer = vec![0; 1 << 18];
     let mut position = 0;
     loop {
@@ -118,28 +118,9 @@ fn gzip(from: &File, to: File) -> io::Result<(Descriptor, File)> {
         encoder.write_all(&buffer[..count])?;
         position += count as u64;
     }
-    let Hashing { mut file, hasher, size } = encoder.finish()?;
+    let (mut file, digest, size) = encoder.finish()?.finish();
     file.rewind()?;
-    Ok((Descriptor { media_type: OCI_LAYER_GZIP.into(), digest: hasher.finish(), size }, file))
-}
-
-struct Hashing {
-    file: File,
-    hasher: Hasher,
-    size: u64,
-}
-
-impl Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
-        self.size += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
+    Ok((Descriptor { media_type: OCI_LAYER_GZIP.into(), digest, size }, file))
 }
 
 /// Brings it to `destination`, where it gets `names`; gives the digest of its manifest.

@@ -35,22 +35,8 @@ for _ in $(seq 300); do
 	ctr version >/dev/null 2>&1 && break
 	sleep 0.1
 done
-failed=0
-
-# check NAME WANTED COMMAND...: its output must match the pattern, and its status be 0.
-check() {
-	local what=$1 pattern=$2 status out
-	shift 2
-	out=$(timeout 60 "$@" 2>&1 </dev/null)
-	status=$?
-	# shellcheck disable=SC2053 # A pattern.
-	if [ "$status" = 0 ] && [[ $out == $pattern ]]; then
-		echo "ok $what"
-	else
-		failed=$((failed + 1))
-		printf 'FAIL %s: status %s, wanted %s; it said: %s\n' "$what" "$status" "$pattern" "$out"
-	fi
-}
+# shellcheck source=tests/oci/check.sh
+. "${0%/*}/check.sh"
 
 # document NAME COMMAND: its config.json, with the root file system of this script.
 document() {

@@ -26,26 +26,9 @@ driver = "vfs"
 graphroot = "$dir/graph"
 runroot = "$dir/run"
 END
-failed=0
+# shellcheck source=tests/oci/check.sh
+. "${0%/*}/check.sh"
 trap 'podman rm -fa >/dev/null 2>&1' EXIT
-
-# check NAME WANTED COMMAND...: its output must match the pattern and its status be 0, or the one behind a first =.
-check() {
-	local what=$1 want=0 status out
-	shift
-	case $1 in =*) want=${1#=}; shift ;; esac
-	local pattern=$1
-	shift
-	out=$(timeout 60 "$@" 2>&1 </dev/null)
-	status=$?
-	# shellcheck disable=SC2053 # A pattern.
-	if [ "$status" = "$want" ] && [[ $out == $pattern ]]; then
-		echo "ok $what"
-	else
-		failed=$((failed + 1))
-		printf 'FAIL %s: status %s, wanted %s and %s; it said: %s\n' "$what" "$status" "$want" "$pattern" "$out"
-	fi
-}
 
 status() { check "$1" "$2" podman inspect --format '{{.State.Status}}' box; }
 

@@ -31,29 +31,9 @@ driver = "vfs"
 graphroot = "$dir/graph"
 runroot = "$dir/run"
 END
-failed=0 count=0
+# shellcheck source=tests/oci/check.sh
+. "${0%/*}/check.sh"
 I=localhost/busybox
-
-# check NAME WANTED COMMAND...: its output, both streams, must match the pattern (of the shell's [[ ]]); its
-# status must be 0, or the one
-# that stands as =N before WANTED.
-check() {
-	local what=$1 want=0 status out
-	shift
-	case $1 in =*) want=${1#=}; shift ;; esac
-	local pattern=$1
-	shift
-	out=$(timeout 60 "$@" 2>&1 </dev/null)
-	status=$?
-	count=$((count + 1))
-	# shellcheck disable=SC2053 # A pattern.
-	if [ "$status" = "$want" ] && [[ $out == $pattern ]]; then
-		echo "ok $what"
-	else
-		failed=$((failed + 1))
-		printf 'FAIL %s: status %s, wanted %s and %s; it said: %s\n' "$what" "$status" "$want" "$pattern" "$out"
-	fi
-}
 
 # Words of this script, as programs, because timeout(1) knows no functions.
 program() {

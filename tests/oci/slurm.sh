@@ -79,34 +79,29 @@ drained() { [ -z "$(squeue -h)" ] && ! pgrep -f "slurmstepd: \\[" >/dev/null; }
 idle() { sinfo -h -o %t | grep -q idle; }
 until_ok idle || { tail -n 20 "$dir"/slurm*.log "$dir/daemons.log"; exit 99; }
 
-failed=0
-check() {
-	what=$1 want=$2 pattern=$3
+# shellcheck source=tests/oci/check.sh
+. "${0%/*}/check.sh"
+# job_check NAME STATUS PATTERN COMMAND...: functions, with this call's input.
+job_check() {
+	local what=$1 want=$2 pattern=$3 out
 	shift 3
 	out=$("$@" 2>&1)
-	status=$?
-	# shellcheck disable=SC2053 # A pattern.
-	if [ "$status" = "$want" ] && [[ $out == $pattern ]]; then
-		echo "ok $what"
-	else
-		failed=$((failed + 1))
-		printf 'FAIL %s: status %s, wanted %s and %s; it said: %s\n' "$what" "$status" "$want" "$pattern" "$out"
-	fi
+	verdict "$what" "$want" "$pattern" $? "$out"
 }
 job() { as srun --quiet --container="$dir/bundle" "$@"; }
 
-check oci-srun 0 'root 1' job sh -c 'echo $(id -un) $$' </dev/null
-check oci-exit-code 7 '*7*' job sh -c 'exit 7' </dev/null
-check oci-stdin 0 'through' job cat < <(echo through)
-check oci-stderr 0 'to stderr' job sh -c 'echo to stderr >&2' </dev/null
-check oci-pty 0 '*a terminal*' script -qec "$(declare -f as); dir='$dir' user='$user' uid='$uid'
+job_check oci-srun 0 'root 1' job sh -c 'echo $(id -un) $$' </dev/null
+job_check oci-exit-code 7 '*7*' job sh -c 'exit 7' </dev/null
+job_check oci-stdin 0 'through' job cat < <(echo through)
+job_check oci-stderr 0 'to stderr' job sh -c 'echo to stderr >&2' </dev/null
+job_check oci-pty 0 '*a terminal*' script -qec "$(declare -f as); dir='$dir' user='$user' uid='$uid'
 	as srun --quiet --pty --container='$dir/bundle' \
 		sh -c 'test -t 0 && test -t 1 && echo a terminal'" /dev/null </dev/null
 batch() {
 	printf '#!/bin/sh\necho in a batch\n' >"$dir/work/batch"
 	as sbatch --quiet --wait --container="$dir/bundle" --output="$dir/work/out" "$dir/work/batch" && cat "$dir/work/out"
 }
-check oci-sbatch 0 '*in a batch*' batch </dev/null
+job_check oci-sbatch 0 '*in a batch*' batch </dev/null
 containers() { as "$dir/bin/rl-oci" --root="$dir/oci" list -q; }
 runs() { [ -n "$(containers)" ]; }
 gone() { [ -z "$(containers)" ]; }
@@ -123,12 +118,12 @@ cancelled() {
 	# By its very number: the user has other processes.
 	! pgrep -u "$uid" -f 'sleep 2917[1]' >/dev/null && echo gone
 }
-check oci-scancel 0 'gone' cancelled </dev/null
+job_check oci-scancel 0 'gone' cancelled </dev/null
 plain() { as srun --quiet "$@"; }
 run=("$dir/bin/rl" --root "$dir/work/data" --runroot "$dir/work/run" run --rm --network none
 	--rootfs "$dir/bundle/rootfs")
-check plain-srun 0 'root' plain "${run[@]}" id -un </dev/null
-check plain-exit-code 7 '*7*' plain "${run[@]}" sh -c 'exit 7' </dev/null
-check plain-stdin 0 'through' plain "${run[0]}" "${run[@]:1:6}" -i "${run[@]:7}" cat < <(echo through)
+job_check plain-srun 0 'root' plain "${run[@]}" id -un </dev/null
+job_check plain-exit-code 7 '*7*' plain "${run[@]}" sh -c 'exit 7' </dev/null
+job_check plain-stdin 0 'through' plain "${run[0]}" "${run[@]:1:6}" -i "${run[@]:7}" cat < <(echo through)
 echo "$failed failed"
 exit "$failed"

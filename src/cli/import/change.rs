@@ -7,6 +7,7 @@
 use clap::{Arg, ArgAction, ArgMatches};
 use oci_spec::image::Config;
 
+use super::super::quoted;
 use crate::error::{Error, Result, catalog::command_line};
 
 pub(in crate::cli) fn argument() -> Arg {
@@ -99,32 +100,18 @@ fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
 
 /// Words as in a Dockerfile: quotes of both kinds, and a backslash before a character that is meant as it is.
 fn split(text: &str) -> Result<Vec<String>, String> {
-    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
-        match (letter, quote) {
-            (mark, Some(open)) if mark == open => quote = None,
-            ('"' | '\'', None) => {
-                quote = Some(letter);
-                word.get_or_insert_default();
-            }
-            ('\\', None | Some('"')) => {
-                let next = letters.next().ok_or("a backslash at the end")?;
-                let word = word.get_or_insert_default();
-                if quote.is_some() && !"\"\\$".contains(next) {
-                    word.push('\\');
-                }
-                word.push(next);
-            }
-            (letter, None) if letter.is_whitespace() => words.extend(word.take()),
-            (letter, _) => word.get_or_insert_default().push(letter),
+    quoted::split(text, |word, quote, letters| {
+        if quote == Some('\'') {
+            word.push('\\');
+            return Ok(());
         }
-    }
-    if quote.is_some() {
-        return Err("a quote that is not closed".to_owned());
-    }
-    words.extend(word);
-    Ok(words)
+        let next = quoted::escaped(letters)?;
+        if quote.is_some() && !"\"\\$".contains(next) {
+            word.push('\\');
+        }
+        word.push(next);
+        Ok(())
+    })
 }
 
 #[cfg(test)]

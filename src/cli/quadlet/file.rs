@@ -2,6 +2,7 @@
 //!
 //! Pure. The surprise: a key may be there several times, and an empty value takes back all before it (systemd.syntax(7)).
 
+use super::super::quoted;
 use super::super::units::Sections;
 
 /// A file's sections, in order; a section that comes twice is one.
@@ -72,36 +73,17 @@ impl File {
 
 /// A value's words: quotes of both kinds, and escapes with a backslash.
 pub(super) fn split(text: &str) -> Result<Vec<String>, String> {
-    let (mut all, mut word, mut quote) = (Vec::new(), None::<String>, None);
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
-        match (letter, quote) {
-            (mark, Some(open)) if mark == open => quote = None,
-            ('"' | '\'', None) => {
-                quote = Some(letter);
-                word.get_or_insert_default();
-            }
-            ('\\', _) => {
-                let next = letters.next().ok_or("a backslash at the end")?;
-                let word = word.get_or_insert_default();
-                match next {
-                    'n' => word.push('\n'),
-                    't' => word.push('\t'),
-                    's' => word.push(' '),
-                    '\\' | '"' | '\'' => word.push(next),
-                    // As systemd has it: what is no escape stays.
-                    other => word.extend(['\\', other]),
-                }
-            }
-            (letter, None) if letter.is_whitespace() => all.extend(word.take()),
-            (letter, _) => word.get_or_insert_default().push(letter),
+    quoted::split(text, |word, _, letters| {
+        match quoted::escaped(letters)? {
+            'n' => word.push('\n'),
+            't' => word.push('\t'),
+            's' => word.push(' '),
+            plain @ ('\\' | '"' | '\'') => word.push(plain),
+            // As systemd has it: what is no escape stays.
+            other => word.extend(['\\', other]),
         }
-    }
-    if quote.is_some() {
-        return Err("a quote that is not closed".into());
-    }
-    all.extend(word);
-    Ok(all)
+        Ok(())
+    })
 }
 
 /// systemd's booleans.
