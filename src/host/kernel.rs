@@ -26,6 +26,16 @@ pub fn boot_id() -> Option<String> {
     ID.get_or_init(read).clone()
 }
 
+/// Whether AppArmor confines; to be asked while /sys is the host's.
+pub fn has_apparmor() -> bool {
+    std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y"))
+}
+
+/// Whether SELinux labels; to be asked while /sys is the host's.
+pub fn has_selinux() -> bool {
+    std::path::Path::new("/sys/fs/selinux/enforce").exists()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

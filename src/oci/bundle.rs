@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{LinuxNamespaceBuilder, LinuxNamespaceType, Process, Spec};
 use serde::de::DeserializeOwned;
 
+use super::labels;
 use crate::error::{Context, Error, Result, catalog::command_line};
 use crate::host::{Caller, Kind};
 
@@ -61,6 +62,10 @@ pub fn read(bundle: &Path, config: Option<&Path>) -> Result<Bundle> {
         }
     }
     spec.set_mounts(Some(mounts));
+    if let Some(mut process) = spec.process().clone() {
+        labels::keep_possible(&mut process);
+        spec.set_process(Some(process));
+    }
     Ok(Bundle { path, rootfs, spec })
 }
 

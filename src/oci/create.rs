@@ -60,6 +60,11 @@ pub fn create(runtime: &Runtime, flags: &Flags) -> Result<()> {
 pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
     let container = Container::find(runtime, id)?;
     match container.status() {
+        Status::Created if container.saved.spec.process().is_none() => {
+            // runtime.md wants an error here; callers, and OCI's own validation, that nothing fails and the container ends, as crun has it.
+            eprintln!("rl: warning: process is missing: there is nothing to start, container {id:?} ends");
+            return delete::kill(&container);
+        }
         Status::Created => {}
         Status::Stopped => return Err(Error::new(&oci::STATUS, "cannot start a container that has stopped")),
         status => {
@@ -139,8 +144,10 @@ impl<'a> Place<'a> {
 
     /// A container that could not be made leaves nothing.
     fn finish<T>(&self, made: Result<T>) -> Result<T> {
-        if made.is_err() {
-            let _ = std::fs::remove_dir_all(&self.dir);
+        if made.is_err()
+            && let Err(error) = delete::clear(&self.dir)
+        {
+            eprintln!("rl: warning: {}", error.summary());
         }
         made
     }
@@ -216,6 +223,7 @@ impl<'a> Place<'a> {
         let mut saved = Saved::new(&self.flags.id, pid, owner, bundle, self.bundle.spec.clone());
         saved.setgroups = plan.ids.setgroups;
         saved.own_pids = plan.namespaces.pid.is_new();
+        saved.own_mounts = !plan.namespaces.mount.is_host();
         saved.write(&self.dir)
     }
 

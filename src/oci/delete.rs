@@ -4,8 +4,10 @@
 //! runs nothing of the container's yet.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use nix::errno::Errno;
+use nix::mount::{MntFlags, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Runtime;
@@ -23,8 +25,7 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
     let container = match Container::find(runtime, id) {
         Err(error) if force && *error.entry() == oci::MISSING => {
             // What a create that was killed has left.
-            let _ = std::fs::remove_dir_all(runtime.dir(id)?);
-            return Ok(());
+            return clear(&runtime.dir(id)?);
         }
         other => other?,
     };
@@ -41,7 +42,7 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
 }
 
 /// Kills the first process and waits for its end. Its caller reaps it.
-fn kill(container: &Container) -> Result<()> {
+pub(super) fn kill(container: &Container) -> Result<()> {
     let Some(pidfd) = container.process() else { return Ok(()) };
     match signal_pidfd(pidfd.as_fd(), libc::SIGKILL) {
         Ok(()) | Err(Errno::ESRCH) => {}
@@ -50,6 +51,31 @@ fn kill(container: &Container) -> Result<()> {
         }
     }
     wait(&pidfd).context(&codes::SUPERVISE, || format!("wait for the end of container {:?}", container.saved.id))
+}
+
+/// Removes a state directory, which has files and an empty directory. The root of a container without a mount namespace is still attached
+/// there, where the machine sees it: nothing below may ever be deleted.
+pub(super) fn clear(dir: &Path) -> Result<()> {
+    let doing = || format!("remove {}", dir.display());
+    let on = dir.join("mnt");
+    loop {
+        match umount2(&on, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            Ok(()) => {}
+            // Nothing is mounted there, or this caller never could.
+            Err(Errno::EINVAL | Errno::ENOENT | Errno::EPERM) => break,
+            other => return other.context(&state::STATE, doing),
+        }
+    }
+    let gone = |result: std::io::Result<()>| match result {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.context(&state::STATE, doing),
+    };
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        gone(if directory { std::fs::remove_dir(path) } else { std::fs::remove_file(path) })?;
+    }
+    gone(std::fs::remove_dir(dir))
 }
 
 fn wait(pidfd: &OwnedFd) -> Result<(), Errno> {
@@ -69,13 +95,7 @@ pub(super) fn remove(container: &Container) -> Result<()> {
         group.end()?;
         group.remove();
     }
-    let dir = &container.dir;
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).context(&state::STATE, || format!("remove {}", dir.display()));
-        }
-        _ => {}
-    }
+    clear(&container.dir)?;
     let bundle = &container.saved.bundle;
     let state = bundle.state(&container.saved.id, Status::Stopped.word(), 0);
     if let Err(error) = hooks::run("poststop", &bundle.hooks.poststop, &state) {

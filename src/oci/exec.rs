@@ -12,7 +12,7 @@ use oci_spec::runtime::Process;
 use super::bundle;
 use super::caller::{Handing, Terminal};
 use super::state::{Container, Status};
-use super::{Runtime, create};
+use super::{Runtime, create, labels};
 use crate::error::{Context, Error, Result, catalog::oci, catalog::process as codes};
 use crate::plan::{self, Plan};
 use crate::runtime::parent::{self, Started};
@@ -69,6 +69,11 @@ pub fn exec(runtime: &Runtime, flags: &Flags) -> Result<u8> {
             let what = format!("cannot exec in a container that is {}: container not running", status.word());
             return Err(Error::new(&oci::STATUS, what));
         }
+    }
+    if !container.saved.own_mounts {
+        let what =
+            "cannot exec in a container without a mount namespace: there is nothing to join but the machine's own root";
+        return Err(Error::new(&oci::STATUS, what));
     }
     let process = process(&container, flags)?;
     let (plan, extras) = plan(runtime, &container, &process, flags)?;
@@ -150,6 +155,7 @@ fn process(container: &Container, flags: &Flags) -> Result<Process> {
     if let Some(label) = &flags.label {
         process.set_selinux_label(Some(label.clone()));
     }
+    labels::keep_possible(&mut process);
     Ok(process)
 }
 

@@ -11,12 +11,11 @@ use crate::spec::capabilities;
 /// The document.
 pub fn document() -> Value {
     let sets: Vec<String> = capabilities::NAMES.iter().map(|name| format!("CAP_{name}")).collect();
-    let words: Vec<&str> = WORDS.iter().copied().filter(|word| !matches!(*word, "idmap" | "ridmap")).collect();
     json!({
         "ociVersionMin": "1.0.0",
         "ociVersionMax": "1.3.0",
         "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
-        "mountOptions": words,
+        "mountOptions": WORDS.as_slice(),
         "linux": {
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             "capabilities": sets,
@@ -32,7 +31,7 @@ pub fn document() -> Value {
                 ],
                 "flags": ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"],
             },
-            "mountExtensions": { "idmap": { "enabled": false } },
+            "mountExtensions": { "idmap": { "enabled": true } },
             "netDevices": { "enabled": false },
         },
         "annotations": { "org.rl.version": env!("CARGO_PKG_VERSION") },

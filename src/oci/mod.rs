@@ -14,6 +14,7 @@ pub mod events;
 pub mod exec;
 pub mod features;
 pub mod group;
+mod labels;
 mod maps;
 pub mod processes;
 pub mod signal;

@@ -43,6 +43,9 @@ pub struct Saved {
     pub setgroups: bool,
     /// Whether the kernel ends all its processes with the first one.
     pub own_pids: bool,
+    /// Whether it is in a mount namespace that is not its caller's.
+    #[serde(default = "yes")]
+    pub own_mounts: bool,
     /// Its control group, where it has one.
     #[serde(default)]
     pub group: Option<Group>,
@@ -155,6 +158,10 @@ fn owner(uid: u32) -> String {
     user.map_or_else(|| format!("#{uid}"), |user| user.name)
 }
 
+fn yes() -> bool {
+    true
+}
+
 fn is_zombie(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
@@ -176,6 +183,7 @@ impl Saved {
             spec,
             setgroups: true,
             own_pids: true,
+            own_mounts: true,
             group: None,
         }
     }

@@ -5,6 +5,7 @@
 //! after them. The surprise: somebody else's document (`rl oci`) is taken to the letter, where `rl run`'s own is read together
 //! with its [`Extras`]: names of users, the default filter, capability sets that depend on the user.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Capabilities, Linux, LinuxNamespaceType, LinuxSeccompAction, Spec};
@@ -33,7 +34,7 @@ pub fn compile(
     files: Vec<(PathBuf, String)>,
 ) -> Result<Plan> {
     unsupported::check(spec)?;
-    let process = spec.process().as_ref().ok_or_else(|| bad("process", "is missing"))?;
+    let process = &first_process(spec, extras)?;
     let linux = spec.linux().as_ref().ok_or_else(|| bad("linux", "is missing"))?;
     let mut namespaces = namespaces(linux)?;
     let wiring = wiring(linux, extras);
@@ -48,6 +49,7 @@ pub fn compile(
         steps.push(Step::Terminal);
     }
     machine(spec, linux, &namespaces, &mut steps)?;
+    let on = (!namespaces.mount.is_host()).then_some(on);
     root_steps(spec, linux, on, extras, bundle.as_ref(), &mut steps)?;
     if !extras.wiring.is_nothing() {
         // As late as can be: the network is made at the same time as all before it.
@@ -71,6 +73,27 @@ pub fn compile(
     })
 }
 
+/// `create` can do without a process, `start` can't (runtime.md): one that has nothing to execute waits in its place.
+fn first_process<'a>(spec: &'a Spec, extras: &Extras) -> Result<Cow<'a, oci_spec::runtime::Process>> {
+    let awaits = extras.bundle.as_ref().is_some_and(|bundled| bundled.awaits.is_some());
+    match spec.process() {
+        Some(process) => check_command(process, extras).map(|()| Cow::Borrowed(process)),
+        None if awaits => {
+            let nobodys = serde_json::json!({ "cwd": "/", "args": [], "user": { "uid": 0, "gid": 0 } });
+            serde_json::from_value(nobodys).map(Cow::Owned).map_err(|error| bad("process", &error.to_string()))
+        }
+        None => Err(bad("process", "is missing")),
+    }
+}
+
+/// `rl run` says itself what is missing.
+fn check_command(process: &oci_spec::runtime::Process, extras: &Extras) -> Result<()> {
+    if extras.bundle.is_some() && process.args().as_ref().is_none_or(Vec::is_empty) {
+        return Err(bad("process.args", "is empty"));
+    }
+    Ok(())
+}
+
 /// The plan of one more process of a container whose first process is `pid`: its namespaces, and the steps that are about a process.
 ///
 /// # Errors
@@ -83,6 +106,7 @@ pub fn joining(
     identity: &Identity,
     pid: i32,
 ) -> Result<Plan> {
+    check_command(process, extras)?;
     let linux = spec.linux().clone().unwrap_or_default();
     let of = |name: &str| Namespace::Join(PathBuf::from(format!("/proc/{pid}/ns/{name}")));
     let namespaces = Namespaces {
@@ -124,9 +148,6 @@ pub fn joining(
 /// What is executed in the end, and as whose child.
 pub(super) fn command(process: &oci_spec::runtime::Process, extras: &Extras, terminal: bool) -> Result<Process> {
     let args = process.args().clone().unwrap_or_default();
-    if extras.bundle.is_some() && args.is_empty() {
-        return Err(bad("process.args", "is empty"));
-    }
     let bundled = extras.bundle.clone().unwrap_or_default();
     let side =
         |length: u64| u16::try_from(length).map_err(|_| bad("process.consoleSize", "is larger than a terminal can be"));
@@ -187,7 +208,9 @@ fn mount_steps(spec: &Spec, linux: &Linux, namespaces: &Namespaces, extras: &Ext
         user: extras.user.clone(),
         label: linux.mount_label().clone().filter(|label| !label.is_empty()),
     };
-    let mut steps = vec![Step::Isolate { propagation: mounts::outer_propagation(linux, listed) }, root];
+    // Nothing is changed of mounts that are others', too.
+    let isolate = || Step::Isolate { propagation: mounts::outer_propagation(linux, listed) };
+    let mut steps: Vec<_> = (!namespaces.mount.is_host()).then(isolate).into_iter().chain([root]).collect();
     for (index, mount) in listed.iter().enumerate() {
         mounts::steps(index, mount, &context, &mut steps)?;
     }
@@ -200,11 +223,11 @@ fn mount_steps(spec: &Spec, linux: &Linux, namespaces: &Namespaces, extras: &Ext
     Ok(steps)
 }
 
-/// From the finished tree of mounts to a root directory.
+/// From the finished tree of mounts to a root directory. `on`: where it is attached, in a mount namespace that can be changed.
 fn root_steps(
     spec: &Spec,
     linux: &Linux,
-    on: PathBuf,
+    on: Option<PathBuf>,
     extras: &Extras,
     bundle: Option<&Bundle>,
     steps: &mut Vec<Step>,
@@ -225,7 +248,8 @@ fn root_steps(
             steps.push(Step::ContainerHooks { hooks: hooks.create_container.clone() });
         }
     }
-    steps.push(Step::PivotRoot { on, moved: extras.bundle.as_ref().is_some_and(|bundled| bundled.no_pivot) });
+    let moved = extras.bundle.as_ref().is_some_and(|bundled| bundled.no_pivot);
+    steps.push(on.map_or(Step::Chroot, |on| Step::PivotRoot { on, moved }));
     steps.extend(mounts::root_propagation(linux)?);
     if spec.root().as_ref().is_some_and(|root| root.readonly().unwrap_or(false)) {
         steps.push(Step::RootReadOnly);
@@ -308,8 +332,9 @@ pub fn namespaces(linux: &Linux) -> Result<Namespaces> {
             Some(path) => return Err(bad(&field, &format!("has the path {}, which is not absolute", path.display()))),
         };
     }
-    if all.mount.is_host() {
-        return Err(bad("linux.namespaces", "has no mount namespace, and the root file system is made in one"));
+    if all.mount.is_host() && all.user.is_new() {
+        let what = "has no mount namespace beside a new user namespace, whose root may mount nothing in the caller's";
+        return Err(bad("linux.namespaces", what));
     }
     all.clocks = clocks(linux, &all.time)?;
     Ok(all)

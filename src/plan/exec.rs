@@ -101,6 +101,7 @@ fn makes_a_process(step: &Step) -> bool {
         | Step::Network
         | Step::Sysctl { .. }
         | Step::PivotRoot { .. }
+        | Step::Chroot
         | Step::RootReadOnly => false,
     }
 }

@@ -9,6 +9,7 @@ pub mod compile;
 mod devices;
 pub mod exec;
 pub mod hooks;
+pub mod idmap;
 pub mod mounts;
 pub mod options;
 pub mod scheduling;
@@ -267,6 +268,9 @@ pub enum Step {
         /// All that is in it is given to this user, as the step `user` has him.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         owner: Option<String>,
+        /// idmap, ridmap: it shows other ids than its files have.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        idmap: Option<idmap::MountMap>,
     },
     /// A device node: made where the kernel lets this user namespace, else the host's own bound.
     Device(Device),
@@ -336,6 +340,8 @@ pub enum Step {
         /// The host's root is an initramfs, which can't be pivoted: the new root is moved over it.
         moved: bool,
     },
+    /// The attached root becomes / of this process alone: without a mount namespace of its own it may pivot nothing.
+    Chroot,
     /// What mounts of the container's root send to each other, and hear of the host's.
     RootPropagation {
         /// linux.rootfsPropagation.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{Linux, Mount};
 
 use super::devices;
+use super::idmap::{self, MountMap};
 use super::options::{Options, SUPERBLOCK, sort};
 use super::unsupported::{bad, checked_path};
 use super::{Device, Propagation, Step};
@@ -73,14 +74,10 @@ pub(super) fn steps(index: usize, mount: &Mount, context: &Context, steps: &mut 
     let target = checked_path(&field("destination"), mount.destination())?;
     let kind = mount.typ().as_deref().unwrap_or("none");
     let options = sort(mount.options().as_deref().unwrap_or_default());
-    if mount.uid_mappings().is_some() || mount.gid_mappings().is_some() {
-        return Err(bad(&field("uidMappings"), "is not supported: rl makes no idmapped mounts"));
-    }
-    if options.idmap.is_some() {
-        return Err(bad(&field("options"), "has idmap, which is not supported: rl makes no idmapped mounts"));
-    }
-    if kind == "bind" || options.bind.is_some() {
-        steps.push(bind(&field("source"), mount, target, &options, context)?);
+    let is_bind = kind == "bind" || options.bind.is_some();
+    let map = idmap::of(index, mount, &options, is_bind, !context.host_user)?;
+    if is_bind {
+        steps.push(bind(&field("source"), mount, target, (&options, map), context)?);
         return Ok(());
     }
     let filesystem = match kind {
@@ -137,7 +134,13 @@ fn labelled(
     data
 }
 
-fn bind(field: &str, mount: &Mount, target: PathBuf, options: &Options, context: &Context) -> Result<Step> {
+fn bind(
+    field: &str,
+    mount: &Mount,
+    target: PathBuf,
+    (options, idmap): (&Options, Option<MountMap>),
+    context: &Context,
+) -> Result<Step> {
     let source = mount.source().clone().ok_or_else(|| bad(field, "is missing"))?;
     if !source.is_absolute() {
         return Err(bad(field, &format!("{} is not absolute", source.display())));
@@ -146,6 +149,7 @@ fn bind(field: &str, mount: &Mount, target: PathBuf, options: &Options, context:
     Ok(Step::Bind {
         copy: extra.is_some_and(|extra| extra.copy),
         owner: extra.filter(|extra| extra.chown).map(|_| context.user.clone()),
+        idmap,
         source,
         target,
         recursive: options.bind.unwrap_or(true),

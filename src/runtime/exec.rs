@@ -101,6 +101,7 @@ pub fn start<T>(
             filter: filter.as_ref(),
             listener: None,
             launcher: None,
+            mapped: &[],
             stdio: None,
         };
         let prepare = || {

@@ -40,6 +40,8 @@ pub(super) struct Init<'a> {
     /// The sealed launcher, where the parent had to see to it: what joins a mount namespace has that one's /proc, which may lie
     /// about whose rl's file is.
     pub(super) launcher: Option<&'a Launcher>,
+    /// Binds whose ids are mapped, which only the parent could make; by the index of their steps.
+    pub(super) mapped: &'a [(usize, OwnedFd)],
     /// What 0-2 are to be, where the command does not share the parent's.
     pub(super) stdio: Option<&'a Stdio>,
 }
@@ -210,9 +212,9 @@ fn die_with_parent(channel: &Channel) -> Result<()> {
 
 impl State {
     /// Opens whatever of the host the steps name, while this is still the caller: container root may be another, who has no way
-    /// through the caller's private directories (nomap, auto). What is opened is detached already, so no path is looked up again.
+    /// through the caller's private directories (nomap, auto). No path is looked up again.
     fn open_host(&mut self, init: &Init<'_>) -> Result<()> {
-        for step in &init.plan.steps {
+        for (index, step) in init.plan.steps.iter().enumerate() {
             let source = match step {
                 Step::Isolate { propagation } => {
                     mounts::isolate(*propagation)?;
@@ -223,7 +225,12 @@ impl State {
                     self.on = Some(mounts::open_directory(on)?);
                     Some(mounts::clone_root(source)?)
                 }
-                Step::Bind { source, recursive, .. } => Some(mounts::clone_source(source, *recursive)?),
+                Step::Bind { idmap: Some(_), .. } => {
+                    let made = init.mapped.iter().find(|(of, _)| *of == index);
+                    let copy = made.map(|(_, tree)| tree.try_clone()).transpose();
+                    copy.context(&codes::SETUP, || "take what the parent has made".into())?
+                }
+                Step::Bind { source, .. } => Some(mounts::open_source(source)?),
                 Step::Device(device) => mounts::host_node(device),
                 Step::Emulate { emulators } => {
                     self.emulators = emulators.iter().map(binfmt::open).collect::<Result<_>>()?;
@@ -270,6 +277,7 @@ impl State {
             Step::Terminal => self.terminal(init),
             Step::PivotRoot { moved: false, .. } => mounts::pivot(self.root()?),
             Step::PivotRoot { moved: true, .. } => mounts::move_root(self.root()?),
+            Step::Chroot => mounts::chroot(self.root()?),
             Step::RootPropagation { propagation, recursive } => {
                 mounts::propagate_root(self.root()?, *propagation, *recursive)
             }
@@ -336,7 +344,7 @@ impl State {
     }
 
     fn mount(&mut self, index: usize, step: &Step) -> Result<()> {
-        let tree = if let Step::Bind { .. } = step { Some(self.source(index)?) } else { None };
+        let opened = if let Step::Bind { .. } = step { Some(self.source(index)?) } else { None };
         let root = self.root()?;
         match step {
             Step::Mount { filesystem, source, target, attributes, options, fallback_bind, propagation, copy_up } => {
@@ -351,13 +359,16 @@ impl State {
                     copy_up: *copy_up,
                 })
             }
-            Step::Bind { source, target, recursive, attributes, deep, propagation, device, copy, owner } => {
+            Step::Bind { source, target, recursive, attributes, deep, propagation, device, copy, owner, idmap } => {
                 let (attributes, deep, propagation) = (*attributes, *deep, *propagation);
                 let (recursive, device, copy) = (*recursive, *device, *copy);
                 let owner = owner.as_ref().map(|words| user::account(root.fd(), words, &[])).transpose()?;
                 let owner = owner.map(|account| (account.uid, account.gid));
                 let bind = Bind { source, target, recursive, attributes, deep, propagation, device, copy, owner };
-                tree.map_or(Ok(()), |tree| root.bind(&bind, &tree))
+                let Some(opened) = opened else { return Ok(()) };
+                let made = idmap.is_some();
+                let tree = if made { opened } else { root.copy_opened(&opened, source, recursive)? };
+                root.bind(&bind, &tree)
             }
             Step::Directory { target, .. } => root.directory(target).map(drop),
             Step::Symlink { target, to } => root.symlink(target, to),
@@ -421,7 +432,9 @@ impl State {
             Step::StartHooks { hooks } => hooks::run("startContainer", hooks, &state("created").unwrap_or_default()),
             Step::AwaitStart { .. } => {
                 let command = &init.plan.process;
-                if let Err(errno) = execute::findable(&command.args, &command.env) {
+                if !command.args.is_empty()
+                    && let Err(errno) = execute::findable(&command.args, &command.env)
+                {
                     return Err(execute::explain(command, &command.env, errno));
                 }
                 init.channel.send_waiting().context(&codes::SETUP, || "tell that all is done".into())?;

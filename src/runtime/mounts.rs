@@ -9,6 +9,7 @@ mod device;
 mod overlay;
 mod own;
 mod owner;
+mod pivot;
 
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,16 +22,18 @@ use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 use nix::sys::statfs::{FsType, PROC_SUPER_MAGIC, fstatfs};
 
 use crate::error::{Context, Error, Result, catalog::process, catalog::rootfs, catalog::volume};
+use crate::host::kernel;
 use crate::plan::mounts::LABEL;
 use crate::plan::{Attributes, Propagation};
 use crate::sys::mount::{
-    Change, attach, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_setattr,
+    Change, attach, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_setattr, open_tree,
     open_tree_clone,
 };
 
 pub(super) use self::device::host_node;
 pub(super) use self::overlay::{Overlay, overlay};
 pub(super) use self::own::unshared;
+pub(super) use self::pivot::{chroot, move_root, pivot, propagate_root, root_read_only};
 
 /// include/uapi/linux/magic.h; the machine's own may be there already where /proc is bound.
 const BINFMTFS_MAGIC: FsType = FsType(0x4249_4e4d);
@@ -80,8 +83,18 @@ pub(super) fn bind_root(tree: OwnedFd, on: &OwnedFd) -> Result<Root> {
 
 /// What a volume binds.
 pub(super) fn clone_source(source: &Path, recursive: bool) -> Result<OwnedFd> {
-    let tree = clone_host(source, recursive).context(&rootfs::VOLUME, || format!("bind {}", source.display()));
+    tree_of(source, recursive, clone_host(source, recursive))
+}
+
+fn tree_of(source: &Path, recursive: bool, tree: Result<OwnedFd, Errno>) -> Result<OwnedFd> {
+    let tree = tree.context(&rootfs::VOLUME, || format!("bind {}", source.display()));
     tree.map_err(|error| if recursive { error } else { error.fix(NOT_RECURSIVE) })
+}
+
+/// What a volume will bind, for [`Root::copy_opened`].
+pub(super) fn open_source(source: &Path) -> Result<OwnedFd> {
+    let opened = c_path(source).and_then(|path| open_tree(&path));
+    opened.context(&rootfs::VOLUME, || format!("bind {}", source.display()))
 }
 
 /// A real directory, to attach something on.
@@ -103,6 +116,22 @@ impl Root {
     /// The root directory.
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.inner.as_fd()
+    }
+
+    /// A copy of what was opened of the host, made as late as this because mountinfo lists mounts in the order in which they were
+    /// made (Linux 6.8), which should be the listed one.
+    pub(super) fn copy_opened(&self, opened: &OwnedFd, source: &Path, recursive: bool) -> Result<OwnedFd> {
+        let copy = || open_tree_clone(opened.as_fd(), c"", recursive);
+        if !recursive {
+            return tree_of(source, recursive, copy());
+        }
+        // This root is attached in the host's tree until it is pivoted to: a copy of `/` would have it, and all in it, once more.
+        let pass_over = |over| {
+            let propagation = propagation_flag(if over { Propagation::Unbindable } else { Propagation::Private });
+            mount_setattr(self.fd(), Change { propagation, ..Change::default() })
+        };
+        let tree = pass_over(true).and_then(|()| copy()).and_then(|tree| pass_over(false).map(|()| tree));
+        tree_of(source, recursive, tree)
     }
 
     /// A new instance of a file system; where the kernel refuses one, `fallback` of the host is bound instead.
@@ -369,39 +398,6 @@ pub(super) fn enter_root() -> Result<Root> {
     open_directory(Path::new("/")).map(Root::attached)
 }
 
-/// pivot_root(".", "."): the old root ends up on top of the new one and is detached; no directory for it is needed.
-pub(super) fn pivot(root: &Root) -> Result<()> {
-    let doing = || "make the new root the root directory".to_owned();
-    nix::unistd::fchdir(root.fd()).context(&rootfs::MOUNT, doing)?;
-    nix::unistd::pivot_root(".", ".").context(&rootfs::MOUNT, doing)?;
-    nix::mount::umount2(".", nix::mount::MntFlags::MNT_DETACH)
-        .context(&rootfs::MOUNT, || "detach the old root".into())?;
-    nix::unistd::chdir("/").context(&rootfs::MOUNT, doing)
-}
-
-/// Instead of [`pivot`] where the host's root is an initramfs (`--no-pivot`): the new root is moved over the old one, whose mounts
-/// stay below it, where chroot hides them.
-pub(super) fn move_root(root: &Root) -> Result<()> {
-    let doing = || "move the new root over the host's".to_owned();
-    let none: Option<&str> = None;
-    nix::unistd::fchdir(root.fd()).context(&rootfs::MOUNT, doing)?;
-    nix::mount::mount(Some("."), "/", none, nix::mount::MsFlags::MS_MOVE, none).context(&rootfs::MOUNT, doing)?;
-    nix::unistd::chroot(".").context(&rootfs::MOUNT, doing)?;
-    nix::unistd::chdir("/").context(&rootfs::MOUNT, doing)
-}
-
-/// linux.rootfsPropagation, once the root is in its place.
-pub(super) fn propagate_root(root: &Root, propagation: Propagation, recursive: bool) -> Result<()> {
-    let change = Change { propagation: propagation_flag(propagation), recursive, ..Change::default() };
-    mount_setattr(root.fd(), change).context(&rootfs::MOUNT, || format!("make the root's mounts {propagation:?}"))
-}
-
-/// The root mount itself, not what is mounted in it.
-pub(super) fn root_read_only(root: &Root) -> Result<()> {
-    let change = Change { set: libc::MOUNT_ATTR_RDONLY, ..Change::default() };
-    mount_setattr(root.fd(), change).context(&rootfs::MOUNT, || "make the root read-only".into())
-}
-
 fn fresh(
     filesystem: &str,
     source: &str,
@@ -413,7 +409,7 @@ fn fresh(
     fsconfig_set_string(fs.as_fd(), c"source", &text(source)?)?;
     for (key, value) in options {
         // As every runtime: labels are of machines that have them.
-        if key == LABEL && !selinux() {
+        if key == LABEL && !kernel::has_selinux() {
             continue;
         }
         match value {
@@ -435,12 +431,7 @@ fn change_bind(tree: &OwnedFd, change: Change) -> Result<(), Errno> {
     }
 }
 
-/// Whether the kernel labels; asked while /sys is still the host's.
-fn selinux() -> bool {
-    Path::new("/sys/fs/selinux/enforce").exists()
-}
-
-fn clone_host(path: &Path, recursive: bool) -> Result<OwnedFd, Errno> {
+pub(super) fn clone_host(path: &Path, recursive: bool) -> Result<OwnedFd, Errno> {
     open_tree_clone(AT_FDCWD, &c_path(path)?, recursive)
 }
 

@@ -16,9 +16,11 @@ use super::console::Console;
 use super::container::{Container, collect};
 use super::execute;
 use super::hooks;
+use super::idmapped;
 use super::init::{self, Init};
 use super::inside;
 use super::join;
+use super::maps::write_maps;
 use super::message::{Channel, Report};
 use super::stdio::Stdio;
 use super::supervise;
@@ -26,7 +28,7 @@ use crate::cgroup::{self, Held, Owner, Prepared};
 use crate::error::{Context, Error, Result, catalog::ids, catalog::process as codes, catalog::state};
 use crate::host::Dirs;
 use crate::network;
-use crate::plan::{HostPlan, IdPlan, Namespace, Namespaces, Plan};
+use crate::plan::{HostPlan, Namespace, Namespaces, Plan};
 use crate::state::Record;
 use crate::sys::child::Exit;
 use crate::sys::clone::{Child, Side, clone};
@@ -158,6 +160,7 @@ fn bring_up<T>(
     let launcher = plan.namespaces.mount.is_joined().then(|| execute::launcher(&plan.process)).transpose()?.flatten();
     let directory = group.as_ref().and_then(Prepared::directory);
     let joined = namespaces(plan, network.as_ref())?;
+    let mapped = idmapped::sources(plan)?;
     let child = match join::clone(&joined, flags(plan), directory)? {
         Side::Parent(child) => child,
         Side::Child => {
@@ -169,11 +172,12 @@ fn bring_up<T>(
                 filter,
                 listener: plan.listener.as_ref(),
                 launcher: launcher.as_ref(),
+                mapped: &mapped,
                 stdio,
             })
         }
     };
-    drop(theirs);
+    drop((theirs, mapped));
     let mapped = if plan.namespaces.user.is_new() { write_maps(&child, &plan.ids) } else { Ok(()) };
     let attached = mapped.and_then(|()| attach(plan, group, child.pid));
     let (mapped, group) = match attached {
@@ -274,6 +278,7 @@ fn examine(plan: &Plan, signals: &Signals) -> Option<Error> {
                 filter: None,
                 listener: None,
                 launcher: None,
+                mapped: &[],
                 stdio: None,
             })
         }
@@ -366,16 +371,4 @@ fn flags(plan: &Plan) -> CloneFlags {
     .filter(|(_, flag)| *flag != CloneFlags::CLONE_NEWCGROUP || plan.cgroup.is_none())
     .filter_map(|(namespace, flag)| namespace.is_new().then_some(flag))
     .fold(CloneFlags::empty(), |all, flag| all | flag)
-}
-
-fn write_maps(child: &Child, plan: &IdPlan) -> Result<()> {
-    let write = |file: &str, text: &str| {
-        let path = format!("/proc/{}/{file}", child.pid);
-        std::fs::write(&path, text).context(&ids::BAD_ID_MAP, || format!("write {text:?} to {path}"))
-    };
-    if !plan.setgroups {
-        write("setgroups", "deny")?;
-    }
-    write("uid_map", &plan.uid_map)?;
-    write("gid_map", &plan.gid_map)
 }

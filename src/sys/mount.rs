@@ -84,6 +84,15 @@ pub fn fsmount(fs: BorrowedFd<'_>, attributes: u64) -> Result<OwnedFd, Errno> {
     })
 }
 
+/// Opens a path to copy a mount from it later. Not open(2) with O_PATH: that does not wake an automount.
+///
+/// # Errors
+/// What looking a path up gives.
+pub fn open_tree(path: &CStr) -> Result<OwnedFd, Errno> {
+    // SAFETY: path is a C string that outlives the call.
+    owned(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), libc::OPEN_TREE_CLOEXEC) })
+}
+
 /// A detached copy of the mount at `path` below `dir`; an empty path means `dir` itself.
 ///
 /// # Errors
@@ -121,6 +130,16 @@ pub fn attach_at(mount: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &CStr) -> Res
     Errno::result(result).map(drop)
 }
 
+/// Makes a mount that is attached nowhere (or its whole tree) show ids through the maps of a user namespace (Linux 5.12).
+///
+/// # Errors
+/// EPERM without CAP_SYS_ADMIN in the user namespace to which the file system belongs, EINVAL for a file system that can't.
+pub fn map_ids(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>, recursive: bool) -> Result<(), Errno> {
+    let userns_fd = u64::try_from(namespace.as_raw_fd()).map_err(|_| Errno::EBADF)?;
+    let attr = libc::mount_attr { attr_set: libc::MOUNT_ATTR_IDMAP, attr_clr: 0, propagation: 0, userns_fd };
+    set_attributes(mount, &attr, recursive)
+}
+
 /// Changes attributes of the mount (or tree) that `mount` is open on (Linux 5.12).
 ///
 /// # Errors
@@ -134,8 +153,12 @@ pub fn mount_setattr(mount: BorrowedFd<'_>, change: Change) -> Result<(), Errno>
         propagation: change.propagation,
         userns_fd: 0,
     };
+    set_attributes(mount, &attr, change.recursive)
+}
+
+fn set_attributes(mount: BorrowedFd<'_>, attr: &libc::mount_attr, recursive: bool) -> Result<(), Errno> {
     let mut flags = libc::AT_EMPTY_PATH;
-    if change.recursive {
+    if recursive {
         flags |= libc::AT_RECURSIVE;
     }
     // SAFETY: attr is a valid mount_attr of the size that is passed; the path is a C string.
@@ -145,7 +168,7 @@ pub fn mount_setattr(mount: BorrowedFd<'_>, change: Change) -> Result<(), Errno>
             mount.as_raw_fd(),
             EMPTY.as_ptr(),
             flags,
-            &raw const attr,
+            std::ptr::from_ref(attr),
             size_of::<libc::mount_attr>(),
         )
     };

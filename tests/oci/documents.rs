@@ -13,6 +13,7 @@ mod everywhere {
         let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!((value["ociVersionMin"].as_str(), value["ociVersionMax"].as_str()), (Some("1.0.0"), Some("1.3.0")));
         assert_eq!(value["hooks"].as_array().map(Vec::len), Some(6));
+        assert_eq!(value["linux"]["mountExtensions"]["idmap"]["enabled"], true);
         assert!(value["mountOptions"].as_array().is_some_and(|list| list.iter().any(|word| word == "rro")));
     }
 

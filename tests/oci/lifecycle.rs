@@ -71,6 +71,31 @@ mod everywhere {
     }
 
     #[test]
+    fn a_document_without_a_process_is_created_and_ends_when_it_is_started() {
+        let oci = Oci::new(&["true"]).with(|config| {
+            config.as_object_mut().expect("an object").remove("process");
+        });
+        oci.create(&[]);
+        assert_eq!(oci.state()["status"], "created");
+        assert!(oci.run(&["start", "c"]).success().stderr.contains("process is missing"));
+        assert_eq!(oci.state()["status"], "stopped");
+        oci.run(&["delete", "c"]).success();
+        assert!(oci.run(&["run", "c"]).fails_with(1).stderr.contains("process is missing"));
+    }
+
+    #[test]
+    fn a_profile_is_left_out_and_told_on_a_machine_without_apparmor() {
+        if std::fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y')) {
+            eprintln!("SKIPPED: this machine has AppArmor");
+            return;
+        }
+        let oci = Oci::new(&["echo", "runs"]).with(|config| config["process"]["apparmorProfile"] = json!("profile"));
+        let out = oci.run(&["run", "c"]).success();
+        assert_eq!(out.stdout, "runs\n");
+        assert!(out.stderr.contains("process.apparmorProfile") && out.stderr.lines().count() == 1, "{}", out.stderr);
+    }
+
+    #[test]
     fn a_failure_is_one_line_of_json_in_the_log_and_one_of_stderr() {
         let oci = Oci::new(&["true"]).with(|config| config["linux"]["intelRdt"] = json!({ "closID": "x" }));
         let log = oci.bundle.join("log");

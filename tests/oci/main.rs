@@ -9,4 +9,5 @@ mod engines;
 mod exec;
 mod groups;
 mod lifecycle;
+mod mounts;
 mod refused;

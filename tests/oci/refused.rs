@@ -13,6 +13,7 @@ mod everywhere {
             all.extend(more.as_object().expect("an object").clone());
             json!([mount])
         };
+        let ids = || json!([{ "containerID": 0, "hostID": 0, "size": 1 }]);
         vec![
             ("/ociVersion", json!("2.0.0"), "ociVersion"),
             ("/ociVersion", json!(1), "ociVersion"),
@@ -34,6 +35,8 @@ mod everywhere {
             ("/mounts", mount(json!({ "type": "none" })), "mounts[0].type"),
             ("/mounts", mount(json!({ "type": "bind" })), "mounts[0].source"),
             ("/mounts", mount(json!({ "type": "proc", "options": ["tmpcopyup"] })), "mounts[0].options"),
+            ("/mounts", mount(json!({ "options": ["ridmap"] })), "mounts[0].options"),
+            ("/mounts", mount(json!({ "options": ["bind"], "uidMappings": ids() })), "mounts[0].gidMappings"),
             ("/hooks", json!({ "prestart": [{ "path": "relative" }] }), "hooks.prestart[0].path"),
             ("/hooks", json!({ "poststop": [{ "path": "/x", "timeout": 0 }] }), "hooks.poststop[0].timeout"),
             ("/linux/namespaces", json!([{ "type": "user" }]), "linux.namespaces"),

@@ -26,8 +26,11 @@ if [ -z "${RL_VALIDATION_INSIDE:-}" ]; then
 		unshare --map-root-user --map-auto --mount bash "$self" "$mode" "$dir" "$@"
 fi
 cd "$dir" || exit 2
+# A file system of this mount namespace: a runtime may leave mounts of the machine's /proc and /sys below it, among
+# which nothing must be removed.
 out=$(mktemp -d)
-trap 'rm -rf "$out"' EXIT
+mount -t tmpfs none "$out" || exit 2
+trap 'umount -l "$out"; rmdir "$out"' EXIT
 TMPDIR=$out/tmp
 mkdir "$TMPDIR"
 export TMPDIR

@@ -35,6 +35,10 @@ entries! {
     VOLUME = 403, exit 125, "cannot use this volume",
         why "The source of a bind mount is missing or the target is not a path inside the container.",
         fix "Give an existing SOURCE and an absolute TARGET: -v SOURCE:TARGET[:ro].";
+    /// The ids of a mount can't be mapped.
+    ID_MAPPED = 411, exit 125, "cannot map the ids of this mount",
+        why "A mount of config.json has idmap, ridmap or uidMappings. The kernel maps the ids of a mount only for whoever has CAP_SYS_ADMIN in the user namespace to which its file system belongs: that is root of the machine for a disk, and root of a namespace for a tmpfs that was mounted there. Not every kind of file system can (Linux 5.12 began with ext4, FAT and XFS; tmpfs came with 6.3; overlay and most network file systems can't).",
+        fix "Leave idmap and the maps of the mount out, or let root of the machine start the container.";
     /// A device node can't be made or bound.
     DEVICE = 408, exit 125, "cannot give the container this device",
         why "linux.devices names a node that the kernel lets this caller neither make nor bind from the host.",

@@ -165,6 +165,7 @@ pub(super) fn render(step: &Step, plan: &Plan) -> String {
         | Step::Keyring
         | Step::Scheduling(_)
         | Step::Personality { .. }
+        | Step::Chroot
         | Step::Label { .. } => "# A step of rl oci, which this script leaves out.\n".into(),
         Step::WorkingDirectory { .. }
         | Step::Ids { .. }
@@ -243,7 +244,9 @@ fn fresh(filesystem: &str, target: &Path, attributes: Attributes, options: &[(St
 }
 
 fn bind(step: &Step, plan: &Plan) -> String {
-    let Step::Bind { source, target, recursive, attributes, propagation, device, deep: _, copy, owner } = step else {
+    let Step::Bind { source, target, recursive, attributes, propagation, device, deep: _, copy, owner, idmap: _ } =
+        step
+    else {
         return String::new();
     };
     let made = plan.host.files.iter().any(|(path, _)| path == source);
