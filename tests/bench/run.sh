@@ -1,10 +1,11 @@
 #!/bin/sh
-# run.sh [--quick] [--images | --network] [--json FILE]: what rl costs beside its peers, as an unprivileged user.
+# run.sh [--quick] [--containers | --living | --images | --network] [--json FILE]: what rl costs beside its peers.
 #
-# Prints one line a row: both medians, their ratio, and the ratio that the design allows. Called by root it becomes
-# rltest1 (./install.sh test makes that user) in a mount namespace of its own, where /sys/fs/cgroup is cgroup2 alone:
-# crun refuses the hybrid layout. The surprise: the programs take turns, several rounds each, because a machine's speed
-# drifts more within a minute than rl and bubblewrap differ. Where a peer is not installed its row is left out.
+# Run as an unprivileged user. Prints one line a row: both medians, their ratio, and the ratio that the design allows.
+# Called by root it becomes rltest1 (./install.sh test makes that user) in a mount namespace of its own, where
+# /sys/fs/cgroup is cgroup2 alone: crun refuses the hybrid layout. The surprise: the programs take turns, several rounds
+# each, because a machine's speed drifts more within a minute than rl and bubblewrap differ. Where a peer is not
+# installed its row is left out.
 set -eu
 
 usage() { sed -n '2s/^# //p' "$0"; }
@@ -19,7 +20,7 @@ json=
 while [ $# -gt 0 ]; do
 	case $1 in
 	--quick) quick=yes ;;
-	--images | --network) only=${1#--} ;;
+	--containers | --living | --images | --network) only=${1#--} ;;
 	--json) [ $# -gt 1 ] || { usage >&2; exit 2; }; json=$2; shift ;;
 	--help | -h) usage; exit 0 ;;
 	*) usage >&2; exit 2 ;;
