@@ -13,7 +13,7 @@ use crate::spec::network::Network;
 
 /// Writes the script.
 pub fn script(plan: &Plan) -> String {
-    [head(plan), joined(plan), steps::user(plan), namespace(plan), inside(plan), tail(plan)].concat()
+    [head(plan), steps::user(plan), namespace(plan), inside(plan), tail(plan)].concat()
 }
 
 /// In single quotes, so that no byte of a path means anything to the shell.
@@ -41,7 +41,7 @@ set -eu
 # Debian keeps these tools where a user's PATH does not look.
 PATH=$PATH:/usr/sbin:/sbin
 
-{group}# --- A place for what is made: the writable layer, the mount point of the new root, the files of /etc. -------------
+{group}{joined}# --- A place for what is made: the writable layer, the mount point of the new root, the files of /etc. -------------
 T=$(mktemp -d)
 export T
 mkdir \"$T/root\" \"$T/upper\" \"$T/work\"
@@ -51,6 +51,7 @@ mkfifo \"$T/go\" \"$T/mapped\"
         name = plan.name,
         command = command.join(" ").replace('\n', "\\n"),
         group = group::scope(plan),
+        joined = joined(plan),
         files = etc_files(plan),
     )
 }
@@ -212,7 +213,7 @@ fn unshare_words(plan: &Plan) -> String {
     line
 }
 
-/// nsenter(1) for every namespace that somebody else has made, before all else: what is made in them comes after.
+/// nsenter(1) for every namespace that somebody else has made, before anything is made: the script begins anew in them.
 fn joined(plan: &Plan) -> String {
     let mut line = String::new();
     for (namespace, word) in words(plan) {

@@ -86,6 +86,27 @@ mod everywhere {
         assert_eq!(std::fs::read_dir(&tmp).expect("list").count(), 0);
     }
 
+    /// It begins anew in them, and whatever it had made before would stay. Only root may join those of a container that runs.
+    #[test]
+    fn a_script_that_joins_namespaces_leaves_nothing_either() {
+        let rl = Rl::new();
+        let mut web =
+            rl.command(&["run", "--rm", "--name=web", "--network=none", "-i", "busybox", "cat"]).piped_stdin().spawn();
+        web.type_in("up\n");
+        web.wait_for_line("up");
+        let text =
+            rl.run(&["run", "--rm", "--plan=shell", "--network=container:web", "busybox", "true"]).success().stdout;
+        let file = rl.dir("script").join("script.sh");
+        std::fs::write(&file, text).expect("write");
+        let tmp = rl.dir("script/tmp");
+        let out = Command::new("timeout").args(["60", "sh"]).arg(&file).env("TMPDIR", &tmp).output().expect("sh");
+        web.close_stdin();
+        web.finish().success();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success() || said.contains("nsenter"), "{}: {said}", out.status);
+        assert_eq!(std::fs::read_dir(&tmp).expect("list").count(), 0);
+    }
+
     #[test]
     fn no_plan_starts_or_makes_anything() {
         let rl = Rl::new();
