@@ -24,10 +24,11 @@ enum Key {
     Special,
 }
 
-const KEYS: [(&str, Key); 62] = [
+const KEYS: [(&str, Key); 74] = [
     ("AddCapability", Key::Words("cap-add")),
     ("AddDevice", Key::Each("device")),
     ("AddHost", Key::Each("add-host")),
+    ("AutoUpdate", Key::Special),
     ("CgroupsMode", Key::One("cgroups")),
     ("ContainerName", Key::Special),
     ("DNS", Key::Each("dns")),
@@ -37,6 +38,7 @@ const KEYS: [(&str, Key); 62] = [
     ("Entrypoint", Key::One("entrypoint")),
     ("Environment", Key::Words("env")),
     ("EnvironmentFile", Key::Path("env-file")),
+    ("EnvironmentHost", Key::Special),
     ("Exec", Key::Special),
     ("GIDMap", Key::Each("gidmap")),
     ("GlobalArgs", Key::Special),
@@ -49,6 +51,8 @@ const KEYS: [(&str, Key); 62] = [
     ("HealthStartPeriod", Key::One("health-start-period")),
     ("HealthTimeout", Key::One("health-timeout")),
     ("HostName", Key::One("hostname")),
+    ("IP", Key::One("ip")),
+    ("IP6", Key::One("ip6")),
     ("Image", Key::Special),
     ("Label", Key::Words("label")),
     ("LogDriver", Key::Special),
@@ -57,6 +61,7 @@ const KEYS: [(&str, Key); 62] = [
     ("Memory", Key::One("memory")),
     ("Mount", Key::Each("mount")),
     ("Network", Key::Special),
+    ("NetworkAlias", Key::Each("network-alias")),
     ("NoNewPrivileges", Key::Special),
     ("Notify", Key::Special),
     ("PidsLimit", Key::One("pids-limit")),
@@ -65,9 +70,15 @@ const KEYS: [(&str, Key); 62] = [
     ("Pull", Key::One("pull")),
     ("ReadOnly", Key::Truth("read-only")),
     ("ReadOnlyTmpfs", Key::Special),
+    ("ReloadCmd", Key::Special),
+    ("ReloadSignal", Key::Special),
     ("Rootfs", Key::Special),
     ("RunInit", Key::Truth("init")),
     ("SeccompProfile", Key::Special),
+    ("SecurityLabelDisable", Key::Special),
+    ("SecurityLabelFileType", Key::Special),
+    ("SecurityLabelLevel", Key::Special),
+    ("SecurityLabelType", Key::Special),
     ("ServiceName", Key::Special),
     ("ShmSize", Key::One("shm-size")),
     ("StartWithPod", Key::Special),
@@ -80,6 +91,7 @@ const KEYS: [(&str, Key); 62] = [
     ("Unmask", Key::Special),
     ("User", Key::Special),
     ("UserNS", Key::One("userns")),
+    ("VolatileTmp", Key::Special),
     ("Volume", Key::Special),
     ("WorkingDir", Key::One("workdir")),
     ("HealthStartupInterval", Key::One("health-start-interval")),
@@ -140,10 +152,17 @@ pub(super) fn container(
     let globals: Vec<String> =
         file.all("Container", "GlobalArgs").into_iter().flat_map(|text| split(text).unwrap_or_default()).collect();
     let rl = [vec![rl.to_owned()], globals.iter().map(|one| word(one, true)).collect()].concat().join(" ");
-    let service =
-        Service { rl, name: word(name, true), create: Some(words(all.iter().map(String::as_str), true)), stop: None };
+    let name = word(name, true);
+    let reload =
+        last("ReloadSignal").map(|signal| format!("{rl} kill -s {} {name}", word(signal, true))).or_else(|| {
+            let command = split(last("ReloadCmd")?).unwrap_or_default();
+            Some(format!("{rl} exec {name} {}", words(command.iter().map(String::as_str), true)))
+        });
+    let service = Service { rl, name, create: Some(words(all.iter().map(String::as_str), true)), stop: None };
     let called = last("ServiceName").unwrap_or(stem).to_owned();
-    Ok(Made { name: called, sections: sections(path, file, "Container", &create.needs, service.lines()) })
+    let mut lines = service.lines();
+    lines.extend(reload.map(|line| ("ExecReload".to_owned(), line)));
+    Ok(Made { name: called, sections: sections(path, file, "Container", &create.needs, lines) })
 }
 
 /// The service of `stem.volume`, and the volume's name.
@@ -153,6 +172,8 @@ pub(super) fn volume(stem: &str, path: &Path, file: &File, rl: &str) -> Result<M
     for (key, value) in file.lines("Volume") {
         match (key.as_str(), value.as_str()) {
             ("VolumeName" | "ServiceName", _) | ("Driver", "local" | "") => {}
+            // What is in the image's place is copied into a new one, unless its mount says nocopy.
+            ("Copy", text) if truth(text) == Ok(true) => {}
             ("Label", text) => match split(text) {
                 Ok(labels) => all.extend(labels.into_iter().map(|label| format!("--label={label}"))),
                 Err(why) => wrong.push(format!("[Volume] Label=: {why}")),
@@ -262,6 +283,24 @@ impl Create<'_> {
             // Its output is the unit's, in the journal; what else there is would be a second copy.
             "LogDriver" if matches!(value, "journald" | "passthrough" | "none") => self.flag("log-driver", "none"),
             "LogDriver" => self.flag("log-driver", value),
+            // All that podman makes of it, too: `podman auto-update` looks for the label.
+            "AutoUpdate" if matches!(value, "registry" | "local") => {
+                self.flag("label", &format!("io.containers.autoupdate={value}"));
+            }
+            "AutoUpdate" => return not_here("expected registry or local"),
+            "EnvironmentHost" if truth(value)? => return not_here("a service has its own environment: Environment="),
+            "SecurityLabelDisable" if truth(value)? => self.flag("security-opt", "label=disable"),
+            // Where SELinux is on, rl create says that it can't.
+            "SecurityLabelFileType" => self.flag("security-opt", &format!("label=filetype:{value}")),
+            "SecurityLabelLevel" => self.flag("security-opt", &format!("label=level:{value}")),
+            "SecurityLabelType" => self.flag("security-opt", &format!("label=type:{value}")),
+            "VolatileTmp" if truth(value)? && self.file.last("Container", "ReadOnly").is_none() => {
+                self.flag("tmpfs", "/tmp:rw,size=512m,mode=1777");
+            }
+            "ReloadCmd" if self.file.last("Container", "ReloadSignal").is_some() => {
+                return not_here("ReloadCmd= or ReloadSignal=, not both");
+            }
+            "ReloadCmd" => drop(split(value)?),
             "PodmanArgs" => self.flags.extend(split(value)?),
             "GlobalArgs" | "Exec" => drop(split(value)?),
             "ReadOnlyTmpfs" if !truth(value)? => {
@@ -365,11 +404,30 @@ mod tests {
     }
 
     #[test]
+    fn what_podman_makes_of_a_key_is_made_here_too() {
+        let text = "[Container]\nImage=a\nAutoUpdate=registry\nSecurityLabelDisable=true\nSecurityLabelType=spc_t\nVolatileTmp=yes\n\
+                    NetworkAlias=db\nIP=10.7.0.5\nEnvironmentHost=no\nReloadCmd=nginx -s \"re load\"\n";
+        assert_eq!(
+            create(text),
+            "--name=systemd-%N --label=io.containers.autoupdate=registry --ip=10.7.0.5 --network-alias=db \
+             --security-opt=label=disable --security-opt=label=type:spc_t --tmpfs=/tmp:rw,size=512m,mode=1777 a"
+        );
+        let reload = |text: &str| {
+            let service = made(text).expect("a service").sections.into_iter().find(|(name, _)| name == "Service");
+            service.expect("its section").1.into_iter().find(|(key, _)| key == "ExecReload").expect("a line").1
+        };
+        assert_eq!(reload(text), "/usr/bin/rl exec systemd-%N nginx -s \"re load\"");
+        let signal = "[Container]\nImage=a\nContainerName=web\nReloadSignal=SIGHUP\n";
+        assert_eq!(reload(signal), "/usr/bin/rl kill -s SIGHUP web");
+    }
+
+    #[test]
     fn what_is_not_known_is_named_and_makes_no_unit() {
         let wrong =
-            made("[Container]\nImage=a\nSecret=x\nNetwork=my.network\nAutoUpdate=registry\n").expect_err("wrong");
+            made("[Container]\nImage=a\nSecret=x\nNetwork=my.network\nPod=a.pod\nEnvironmentHost=yes\nReloadCmd=a\nReloadSignal=HUP\n")
+                .expect_err("wrong");
         let all = wrong.join("\n");
-        for key in ["Secret", "AutoUpdate", "my.network"] {
+        for key in ["Secret", "my.network", "Pod=", "EnvironmentHost", "not both"] {
             assert!(all.contains(key), "{all}");
         }
         assert!(made("[Container]\nExec=a\n").is_err() && made("[Container]\nImage=a\nRootfs=/b\n").is_err());
