@@ -26,6 +26,18 @@ impl OomWatch {
         Self { dir: group.dir.clone(), above }
     }
 
+    /// Becomes readable when the group's memory.events has changed. None: its memory is not counted.
+    pub fn alarm(&self) -> Option<Inotify> {
+        let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()?;
+        watch.add_watch(&self.dir.join("memory.events"), AddWatchFlags::IN_MODIFY).ok()?;
+        Some(watch)
+    }
+
+    /// How many processes were killed for want of memory; None: it is not counted, or the group has gone.
+    pub fn count(&self) -> Option<u64> {
+        kills(&self.dir)
+    }
+
     /// Whether a process of the container was killed for want of memory; to be asked right after its end.
     pub fn has_killed(&self) -> bool {
         match kills(&self.dir) {

@@ -3,14 +3,17 @@
 //! The surprise: numbers of a controller that is not there are left out, where runc writes zeros.
 
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::Inotify;
 use serde_json::{Map, Value, json};
 
 use super::Runtime;
 use super::group;
 use super::state::{Container, Status};
 use crate::cgroup::Group;
+use crate::cgroup::events::OomWatch;
 use crate::error::{Error, Result, catalog::oci};
 
 /// Prints one document, or one each `seconds` until the container has ended, with an `oom` in between where the kernel has killed.
@@ -23,30 +26,61 @@ pub fn events(runtime: &Runtime, id: &str, once: bool, seconds: u64) -> Result<(
         return Err(Error::new(&oci::STATUS, format!("container {id:?} has stopped: container not running")));
     }
     let group = group::of(&container)?;
-    let mut killed = kills(group);
+    if once {
+        println!("{}", document(id, group));
+        return Ok(());
+    }
+    let mut memory = Memory::of(group);
     loop {
         println!("{}", document(id, group));
-        if once || has_ended(&container, seconds) {
-            return Ok(());
-        }
-        let now = kills(group);
-        if now > killed {
-            println!("{}", json!({ "type": "oom", "id": id }));
-            killed = now;
+        let next = Instant::now() + Duration::from_secs(seconds);
+        while let Some(left) = next.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            let ended = wait(&container, &memory, left);
+            if memory.has_killed(ended) {
+                println!("{}", json!({ "type": "oom", "id": id }));
+            }
+            if ended {
+                return Ok(());
+            }
         }
     }
 }
 
-/// Waits for the next moment to print.
-fn has_ended(container: &Container, seconds: u64) -> bool {
+/// Whether the container has ended; else its memory has something to tell, or time is up.
+fn wait(container: &Container, memory: &Memory, left: Duration) -> bool {
     let Some(pidfd) = container.process() else { return true };
-    let timeout = PollTimeout::try_from(seconds.saturating_mul(1000)).unwrap_or(PollTimeout::MAX);
-    let mut polls = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-    matches!(poll(&mut polls, timeout), Ok(1..))
+    let timeout = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX);
+    let mut polls = vec![PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    polls.extend(memory.alarm.as_ref().map(|alarm| PollFd::new(alarm.as_fd(), PollFlags::POLLIN)));
+    let _ = poll(&mut polls, timeout);
+    polls[0].any().unwrap_or(false)
 }
 
-fn kills(group: &Group) -> u64 {
-    group.read("memory.events").and_then(|text| table(&text).remove("oom_kill")?.as_u64()).unwrap_or(0)
+/// What is known of the kills for want of memory.
+struct Memory {
+    watch: OomWatch,
+    alarm: Option<Inotify>,
+    killed: u64,
+}
+
+impl Memory {
+    fn of(group: &Group) -> Self {
+        let watch = OomWatch::new(group);
+        let killed = watch.count().unwrap_or(0);
+        Self { alarm: watch.alarm(), watch, killed }
+    }
+
+    /// Whether there was one since the last time. The group of a container that has `ended` may have gone with it.
+    fn has_killed(&mut self, ended: bool) -> bool {
+        let _ = self.alarm.as_ref().map(Inotify::read_events);
+        let before = self.killed;
+        match self.watch.count() {
+            Some(now) => self.killed = now,
+            None if ended && self.alarm.is_some() => return self.watch.has_killed(),
+            None => {}
+        }
+        self.killed > before
+    }
 }
 
 fn document(id: &str, group: &Group) -> Value {

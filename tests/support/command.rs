@@ -86,12 +86,21 @@ impl Running {
 
     /// Reads until it has printed this line.
     pub fn wait_for_line(&mut self, wanted: &str) {
+        self.wait_for(wanted, |line| line.trim_end() == wanted);
+    }
+
+    /// Reads until it has printed a line that has this in it.
+    pub fn wait_for_part(&mut self, wanted: &str) {
+        self.wait_for(wanted, |line| line.contains(wanted));
+    }
+
+    fn wait_for(&mut self, wanted: &str, found: impl Fn(&str) -> bool) {
         loop {
             let mut line = String::new();
             let count = self.stdout.read_line(&mut line).expect("read");
             assert!(count > 0, "{}: ended before it said {wanted:?}: {}", self.shown, self.heard);
             self.heard.push_str(&line);
-            if line.trim_end() == wanted {
+            if found(&line) {
                 return;
             }
         }

@@ -7,12 +7,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../oci/bundle.rs"]
+#[allow(dead_code, reason = "the tests of bundles use all of it")]
+mod bundle;
+
 mod background;
 mod foreign;
 mod limits;
 mod logins;
 mod logout;
 mod many;
+mod oci;
 mod peers;
 mod pid_one;
 mod services;
