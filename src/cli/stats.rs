@@ -21,14 +21,14 @@ use crate::state::{Container, Containers};
 pub const VERB: Verb = Verb { name: "stats", about: "Show what containers use", command, run };
 
 const COLUMNS: &[(&str, &str)] = &[
-    ("ID", "CONTAINER ID"),
-    ("Name", "NAME"),
-    ("CPUPerc", "CPU %"),
-    ("MemUsage", "MEM USAGE / LIMIT"),
-    ("MemPerc", "MEM %"),
-    ("NetIO", "NET I/O"),
-    ("BlockIO", "BLOCK I/O"),
-    ("PIDs", "PIDS"),
+    ("CONTAINER ID", "{{.ID}}"),
+    ("NAME", "{{.Name}}"),
+    ("CPU %", "{{.CPUPerc}}"),
+    ("MEM USAGE / LIMIT", "{{.MemUsage}}"),
+    ("MEM %", "{{.MemPerc}}"),
+    ("NET I/O", "{{.NetIO}}"),
+    ("BLOCK I/O", "{{.BlockIO}}"),
+    ("PIDS", "{{.PIDs}}"),
 ];
 
 /// What a container without a group of its own, or without a controller, has to show.

@@ -117,6 +117,23 @@ mod everywhere {
         assert_eq!(image("{{json .Config.ExposedPorts}} {{index .Config.Labels \"none\"}}"), "null \n");
     }
 
+    /// The table had its headings for rows: no test had looked at it without a template of its own.
+    #[test]
+    fn stats_has_a_row_below_dockers_headings_for_each_that_runs() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        background(&rl, &["--name", "one", "busybox", "sleep", "1000"]);
+        background(&rl, &["--name", "two", "busybox", "sleep", "1000"]);
+        let out = rl.run(&["stats", "--no-stream"]).success().stdout;
+        let mut lines = out.lines();
+        let headings = "CONTAINER ID NAME CPU % MEM USAGE / LIMIT MEM % NET I/O BLOCK I/O PIDS";
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(lines.next().map(words).map(|words| words.join(" ")).as_deref(), Some(headings));
+        let mut names: Vec<_> = lines.map(|line| words(line)[1].clone()).collect();
+        names.sort();
+        assert_eq!(names, ["one", "two"], "{out}");
+    }
+
     #[test]
     fn the_latest_is_meant_by_every_verb_that_takes_one() {
         let rl = Rl::new();
