@@ -46,6 +46,20 @@ mod everywhere {
     }
 
     #[test]
+    fn kernels_that_take_layers_on_one_page_only_show_images_as_volumes_too() {
+        let rl = with_tools();
+        let part = "--mount=type=image,src=tools,dst=/part,subpath=/opt/a";
+        // The holder first: strace would wait for it, and newuidmap has no rights under ptrace.
+        rl.run(&["run", "--rm", "busybox", "true"]).success();
+        // What a kernel before 6.5 answers to the first layer: it does not know `lowerdir+`.
+        let strace = "strace -f -qq -o /dev/null -e trace=fsconfig -e inject=fsconfig:error=EINVAL:when=2";
+        let script = "cat /tools/opt/a/tool /part/tool; touch /tools/x 2>/dev/null || echo refused";
+        let out =
+            rl.shell(&format!("{strace} {} run --rm {IMAGE} {part} busybox sh -c '{script}'", rl.binary().display()));
+        assert_eq!(out.success().stdout, "tool\ntool\nrefused\n");
+    }
+
+    #[test]
     fn an_image_that_is_a_volume_is_not_removed_and_is_there_after_a_restart() {
         let rl = with_tools();
         let _clean = Clean(&rl);

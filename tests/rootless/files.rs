@@ -111,6 +111,94 @@ mod everywhere {
         }
     }
 
+    /// Row 3 of the attacks: somebody exchanges directories for links, and back, while rl makes and mounts what lies below them.
+    #[test]
+    fn targets_that_are_exchanged_for_links_meanwhile_lead_nowhere_on_the_host() {
+        use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+        let rl = Rl::new();
+        let canary = rl.canary();
+        let root = rl.busybox_root();
+        let raced = ["volume", "tmpfs", "work", "home", "etc", "dev", "run"].map(|name| root.join(name));
+        for path in &raced {
+            std::fs::create_dir_all(path).expect("a directory");
+            std::os::unix::fs::symlink(canary.path(), path.with_extension("link")).expect("a link");
+        }
+        let source = rl.dir("source");
+        std::fs::write(source.join("mine"), "x").expect("write");
+        let (at, volume) = (root.to_string_lossy().into_owned(), format!("{}:/volume/deep:ro", source.display()));
+        let words =
+            ["run", "--rm", "--network=none", "-w", "/work/deep", "--tmpfs", "/tmpfs/deep", "-e", "HOME=/home/deep"];
+        let script = "cat /volume/file /work/file /etc/file /home/file 2>/dev/null; touch /tmpfs/deep/made /work/deep/made; true";
+        let words = [&words[..], &["-v", &volume, "--rootfs", &at, "sh", "-c", script]].concat();
+        let (over, swaps, mut worked) = (AtomicBool::new(false), AtomicUsize::new(0), 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+                while !over.load(Relaxed) {
+                    for path in &raced {
+                        let link = path.with_extension("link");
+                        let done = renameat2(AT_FDCWD, path, AT_FDCWD, &link, RenameFlags::RENAME_EXCHANGE);
+                        swaps.fetch_add(usize::from(done.is_ok()), Relaxed);
+                    }
+                }
+            });
+            // It ends also where an assertion does.
+            let _end = Ending(&over);
+            for round in 0..250 {
+                let out = rl.run(&words);
+                assert!(!out.stdout.contains("canary"), "{round}: {}", out.stdout);
+                assert!([0, 125, 126, 127].contains(&out.code()), "{round}: {} {}", out.code(), out.stderr);
+                canary.is_untouched(&format!("round {round}: {}", out.stderr));
+                worked += usize::from(out.code() == 0);
+            }
+        });
+        assert!(
+            swaps.load(Relaxed) > 1000 && worked > 5,
+            "{} swaps, {worked} starts: they prove nothing",
+            swaps.load(Relaxed)
+        );
+        assert_eq!(std::fs::read_dir(&source).expect("list").count(), 1);
+    }
+
+    struct Ending<'a>(&'a std::sync::atomic::AtomicBool);
+
+    impl Drop for Ending<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// Row 3, the other half: links of distributions are followed, and directories that one may only pass through are no obstacle.
+    #[test]
+    fn links_of_distributions_and_closed_parents_still_work() {
+        use std::os::unix::fs::PermissionsExt;
+        let rl = Rl::new();
+        let root = rl.busybox_root();
+        replace_by_link(&root.join("var/run"), "/run");
+        std::fs::create_dir_all(root.join("closed/place")).expect("a directory");
+        std::fs::set_permissions(root.join("closed"), std::fs::Permissions::from_mode(0o711)).expect("chmod");
+        let source = rl.dir("parent/source");
+        std::fs::write(source.join("mine"), "x").expect("write");
+        let parent = source.parent().expect("its parent");
+        std::fs::set_permissions(parent, std::fs::Permissions::from_mode(0o711)).expect("chmod");
+        let (at, from) = (root.to_string_lossy().into_owned(), source.display());
+        let (linked, closed) = (format!("{from}:/var/run/deep"), format!("{from}:/closed/place"));
+        let words = [
+            "run",
+            "--rm",
+            "-v",
+            &linked,
+            "-v",
+            &closed,
+            "--rootfs",
+            &at,
+            "cat",
+            "/run/deep/mine",
+            "/closed/place/mine",
+        ];
+        assert_eq!(rl.run(&words).success().stdout, "xx");
+    }
+
     fn replace_by_link(path: &std::path::Path, link: &str) {
         let _ = std::fs::remove_dir_all(path);
         let _ = std::fs::remove_file(path);
