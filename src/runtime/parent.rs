@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 use subid::IdMap;
@@ -189,10 +190,14 @@ fn bring_up<T>(
     let begun = mapped
         .and_then(|()| channel.send_go(child.pid).context(&codes::SETUP, || "send Go".into()))
         .and_then(|()| record(child.pid))
-        .and_then(|()| channel.send_go(child.pid).context(&codes::SETUP, || "send the second Go".into()))
-        .and_then(|()| opened.context(&codes::SETUP, || "open the container's network namespace".into()))
-        .and_then(|opened| {
-            let wanted = network.zip(opened);
+        .and_then(|()| match channel.send_go(child.pid) {
+            // It has failed already, and has said why.
+            Err(Errno::EPIPE) => Ok(false),
+            sent => sent.map(|()| true).context(&codes::SETUP, || "send the second Go".into()),
+        })
+        .and_then(|goes| {
+            let opened = opened.context(&codes::SETUP, || "open the container's network namespace".into())?;
+            let wanted = network.zip(opened).filter(|_| goes);
             wanted.map(|((network, dir), opened)| connect(network, opened, dir, &child, &channel)).transpose()
         })
         .and_then(|network| Ok((network, hear(&channel, plan, child.pid, on_terminal)?)));
