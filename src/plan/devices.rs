@@ -76,6 +76,7 @@ pub(super) fn defaults(listed: &[Device], make: bool, steps: &mut Vec<Step>) {
                 propagation: Propagation::Private,
                 copy: false,
                 owner: None,
+                beneath: None,
                 idmap: None,
                 device: true,
             }

@@ -268,6 +268,9 @@ pub enum Step {
         /// All that is in it is given to this user, as the step `user` has him.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         owner: Option<String>,
+        /// The source is looked up below this directory, as if it were the root: containers write to it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        beneath: Option<PathBuf>,
         /// idmap, ridmap: it shows other ids than its files have.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         idmap: Option<idmap::MountMap>,

@@ -149,6 +149,7 @@ fn bind(
     Ok(Step::Bind {
         copy: extra.is_some_and(|extra| extra.copy),
         owner: extra.filter(|extra| extra.chown).map(|_| context.user.clone()),
+        beneath: extra.and_then(|extra| extra.beneath.clone()),
         idmap,
         source,
         target,

@@ -230,6 +230,7 @@ impl State {
                     let copy = made.map(|(_, tree)| tree.try_clone()).transpose();
                     copy.context(&codes::SETUP, || "take what the parent has made".into())?
                 }
+                Step::Bind { source, beneath: Some(root), .. } => Some(mounts::open_part(root, source)?),
                 Step::Bind { source, .. } => Some(mounts::open_source(source)?),
                 Step::Device(device) => mounts::host_node(device),
                 Step::Emulate { emulators } => {
@@ -359,7 +360,9 @@ impl State {
                     copy_up: *copy_up,
                 })
             }
-            Step::Bind { source, target, recursive, attributes, deep, propagation, device, copy, owner, idmap } => {
+            Step::Bind {
+                source, target, recursive, attributes, deep, propagation, device, copy, owner, idmap, ..
+            } => {
                 let (attributes, deep, propagation) = (*attributes, *deep, *propagation);
                 let (recursive, device, copy) = (*recursive, *device, *copy);
                 let owner = owner.as_ref().map(|words| user::account(root.fd(), words, &[])).transpose()?;

@@ -29,6 +29,7 @@ use crate::sys::mount::{
     Change, attach, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_setattr, open_tree,
     open_tree_clone,
 };
+use crate::tree;
 
 pub(super) use self::device::host_node;
 pub(super) use self::overlay::{Overlay, overlay};
@@ -95,6 +96,20 @@ fn tree_of(source: &Path, recursive: bool, tree: Result<OwnedFd, Errno>) -> Resu
 pub(super) fn open_source(source: &Path) -> Result<OwnedFd> {
     let opened = c_path(source).and_then(|path| open_tree(&path));
     opened.context(&rootfs::VOLUME, || format!("bind {}", source.display()))
+}
+
+/// The same of a part of a volume, in which a container may exchange names for links at any moment: they lead nowhere but into it.
+pub(super) fn open_part(root: &Path, source: &Path) -> Result<OwnedFd> {
+    let root_fd = open_source(root)?;
+    let part = source.strip_prefix(root).unwrap_or(source);
+    let opened = tree::open_in(root_fd.as_fd(), part, OFlag::O_PATH);
+    opened.context(&rootfs::VOLUME, || format!("find {} in the volume", part.display()))
+}
+
+/// What a part of a volume binds, now.
+pub(super) fn clone_part(root: &Path, source: &Path, recursive: bool) -> Result<OwnedFd> {
+    let part = open_part(root, source)?;
+    tree_of(source, recursive, open_tree_clone(part.as_fd(), c"", recursive))
 }
 
 /// A real directory, to attach something on.

@@ -68,10 +68,14 @@ impl Mounted {
     /// RL0404 where a source is missing.
     pub fn volumes(&self, all: &[Volume]) -> Result<()> {
         for volume in all {
+            let mut part = None;
             let (source, target, options) = match volume {
                 Volume::Bind { source, target, options } => (source, target, options),
                 Volume::Named { source, copy: true, .. } if is_empty(source) => continue,
-                Volume::Named { source, target, options, .. } => (source, target, options),
+                Volume::Named { source, target, options, subpath, .. } => {
+                    part = subpath.as_ref().map(|part| source.join(part.strip_prefix("/").unwrap_or(part)));
+                    (source, target, options)
+                }
                 Volume::Image { .. } | Volume::Tmpfs { .. } => continue,
             };
             let relative = target.strip_prefix("/").unwrap_or(target);
@@ -80,7 +84,10 @@ impl Mounted {
                 Err(Errno::ENOENT) => continue,
                 place => place.context(&rootfs::VOLUME, doing)?,
             };
-            let volume = mounts::clone_source(source, options.recursive)?;
+            let volume = match &part {
+                Some(part) => mounts::clone_part(source, part, options.recursive)?,
+                None => mounts::clone_source(source, options.recursive)?,
+            };
             if options.read_only {
                 let change = Change { set: libc::MOUNT_ATTR_RDONLY, ..Change::default() };
                 mount_setattr(volume.as_fd(), change).context(&rootfs::VOLUME, doing)?;

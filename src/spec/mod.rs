@@ -192,6 +192,9 @@ pub enum Volume {
         copy: bool,
         /// Nobody has named it, so it goes with its container.
         anonymous: bool,
+        /// Only what is there in it.
+        #[serde(default)]
+        subpath: Option<PathBuf>,
     },
     /// `--mount type=image`: what is in an image, read-only.
     Image {
@@ -431,6 +434,8 @@ pub struct VolumeExtra {
     pub copy: bool,
     /// It is given to the container's user.
     pub chown: bool,
+    /// A part of a volume, to which containers write: its name is looked up as if this were the root directory.
+    pub beneath: Option<PathBuf>,
 }
 
 /// How a container of somebody else's document is started.

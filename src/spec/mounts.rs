@@ -90,8 +90,10 @@ fn sys(run: &RunSpec) -> Result<Mount> {
 
 fn volume(volume: &Volume) -> Result<Mount> {
     match volume {
-        Volume::Bind { source, target, options } | Volume::Named { source, target, options, .. } => {
-            bind(source, target, &words(options))
+        Volume::Bind { source, target, options } => bind(source, target, &words(options)),
+        Volume::Named { source, target, options, subpath, .. } => {
+            let part = subpath.as_ref().map(|part| source.join(part.strip_prefix("/").unwrap_or(part)));
+            bind(part.as_ref().unwrap_or(source), target, &words(options))
         }
         Volume::Image { source, target, .. } => {
             bind(source, target, &words(&BindOptions { read_only: true, ..BindOptions::default() }))
@@ -127,7 +129,12 @@ pub(super) fn extras(run: &RunSpec) -> Vec<VolumeExtra> {
             Volume::Named { options, copy, .. } => (*copy, options.chown),
             Volume::Image { .. } | Volume::Tmpfs { .. } => (false, false),
         };
-        (copy || chown).then(|| VolumeExtra { target: volume.target().to_owned(), copy, chown })
+        let beneath = match volume {
+            Volume::Named { source, subpath: Some(_), .. } => Some(source.clone()),
+            _ => None,
+        };
+        let target = volume.target().to_owned();
+        (copy || chown || beneath.is_some()).then_some(VolumeExtra { target, copy, chown, beneath })
     };
     run.volumes.iter().filter_map(extra).collect()
 }

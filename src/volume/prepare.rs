@@ -61,6 +61,7 @@ fn declared(run: &mut RunSpec, image: &ImageConfig) {
                 options: BindOptions::default(),
                 copy: true,
                 anonymous: true,
+                subpath: None,
             });
         }
     }

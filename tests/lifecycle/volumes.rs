@@ -38,6 +38,65 @@ mod everywhere {
     }
 
     #[test]
+    fn all_options_of_a_volume_go_together() {
+        let rl = Rl::empty();
+        let archive = crate::support::archive("busybox.tar").to_string_lossy().into_owned();
+        rl.run(&["import", "-q", &archive, "busybox"]).success();
+        rl.run(&["run", "--name", "make", "busybox", "sh", "-c", "mkdir /opt; echo of-the-image >/opt/file"]).success();
+        rl.run(&["commit", "-q", "make", "tools"]).success();
+        rl.run(&["rm", "make"]).success();
+        let look = |options: &str| {
+            let volume = format!("{}:/opt:{options}", options.replace(',', "-"));
+            let script = "ls -A /opt; touch /opt/x 2>/dev/null && echo written || echo refused";
+            rl.run(&["run", "--rm", "-v", &volume, "tools", "sh", "-c", script]).success().stdout
+        };
+        assert_eq!(look("z"), "file\nwritten\n");
+        assert_eq!(look("ro,Z"), "file\nrefused\n");
+        assert_eq!(look("nocopy"), "written\n");
+        assert_eq!(look("U,ro,z,nocopy"), "refused\n");
+    }
+
+    /// docker's volume-subpath, in a volume to which containers write.
+    #[test]
+    fn a_part_of_a_volume_is_mounted_and_no_link_leads_out_of_it() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        let make = "mkdir -p /v/a/b; echo x >/v/a/b/file; ln -s /a/b /v/inside; ln -s ../../../../../../../../../etc /v/outside; \
+                    ln -s /proc/self/root /v/magic";
+        rl.run(&["run", "--rm", "-v", "data:/v", "busybox", "sh", "-c", make]).success();
+        let part = |subpath: &str, more: &str| {
+            format!("--mount=type=volume,src=data,dst=/part,volume-subpath={subpath}{more}")
+        };
+        let list = |subpath: &str| rl.run(&["run", "--rm", &part(subpath, ""), "busybox", "ls", "-A", "/part"]);
+        assert_eq!(list("/a/b").success().stdout, "file\n");
+        assert_eq!(list("/inside").success().stdout, "file\n");
+        for bad in ["/outside", "/magic", "/magic/etc", "/nothing"] {
+            let out = list(bad).fails_with(125);
+            assert!(out.stderr.contains("RL0403"), "{bad}: {}", out.stderr);
+        }
+        // The first process ends while the parent still writes it down: the failure is told, not the broken pipe.
+        for _ in 0..20 {
+            assert!(list("/nothing").fails_with(125).stderr.contains("RL0403"));
+        }
+        for bad in ["../a", "/a/../b", "/"] {
+            assert!(list(bad).fails_with(125).stderr.contains("RL0101"), "{bad}");
+        }
+        let write = |more: &str| rl.run(&["run", "--rm", &part("/a", more), "busybox", "touch", "/part/new"]);
+        write(",ro").fails_with(1);
+        write("").success();
+        assert_eq!(rl.run(&["run", "--rm", "-v", "data:/v", "busybox", "ls", "/v/a"]).success().stdout, "b\nnew\n");
+        // It is what --volumes-from hands on, and what rl cp finds before the first start.
+        rl.run(&["create", "--name", "c", &part("/a/b", ""), "busybox", "true"]).success();
+        let out = rl.dir("out").join("file");
+        rl.run(&["start", "-a", "c"]).success();
+        rl.run(&["cp", "c:/part/file", &out.to_string_lossy()]).success();
+        assert_eq!(std::fs::read_to_string(&out).expect("the copy"), "x\n");
+        let shown = rl.run(&["run", "--rm", "--volumes-from", "c", "busybox", "ls", "/part"]).success().stdout;
+        assert_eq!(shown, "file\n");
+        rl.run(&["volume", "rm", "data"]).fails_with(1);
+    }
+
+    #[test]
     fn anonymous_volumes_go_with_their_container() {
         let rl = Rl::new();
         let _clean = Clean(&rl);

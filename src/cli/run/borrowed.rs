@@ -44,8 +44,8 @@ fn of_another(volume: Volume, read_only: bool) -> Volume {
     let limited = |options: BindOptions| BindOptions { read_only: options.read_only || read_only, ..options };
     match volume {
         Volume::Bind { source, target, options } => Volume::Bind { source, target, options: limited(options) },
-        Volume::Named { name, source, target, options, copy, .. } => {
-            Volume::Named { name, source, target, options: limited(options), copy, anonymous: false }
+        Volume::Named { name, source, target, options, copy, subpath, .. } => {
+            Volume::Named { name, source, target, options: limited(options), copy, anonymous: false, subpath }
         }
         other => other,
     }

@@ -89,7 +89,15 @@ fn volume(word: &str) -> Result<Volume> {
 
 /// An empty name: one is made up when the container is made.
 fn named(name: &str, target: PathBuf, options: BindOptions, copy: bool) -> Volume {
-    Volume::Named { name: name.to_owned(), source: PathBuf::new(), target, options, copy, anonymous: name.is_empty() }
+    Volume::Named {
+        name: name.to_owned(),
+        source: PathBuf::new(),
+        target,
+        options,
+        copy,
+        anonymous: name.is_empty(),
+        subpath: None,
+    }
 }
 
 fn volume_name<'a>(flag: &str, word: &str, name: &'a str) -> Result<&'a str> {
@@ -175,7 +183,7 @@ fn mount(word: &str) -> Result<Volume> {
             // Of shared folders on macOS; of SELinux; the one driver that there is.
             "consistency" | "relabel" => {}
             "volume-driver" if needed()? == "local" => {}
-            "image-subpath" | "subpath" => subpath = Some(target("mount", needed()?)?),
+            "image-subpath" | "volume-subpath" | "subpath" => subpath = Some(target("mount", needed()?)?),
             "volume-nocopy" => copy = !truth(value).ok_or_else(|| wrong("mount", word, "true or false"))?,
             "U" | "chown" => bind.chown = truth(value).ok_or_else(|| wrong("mount", word, "true or false"))?,
             "tmpfs-size" => options.push(format!("size={}", size("mount", needed()?)?)),
@@ -186,7 +194,9 @@ fn mount(word: &str) -> Result<Volume> {
     }
     let to = to.ok_or_else(|| wrong("mount", word, "a dst="))?;
     match (kind.as_str(), from) {
-        (other, _) if other != "image" && subpath.is_some() => Err(wrong("mount", word, "a subpath of an image only")),
+        (other, _) if !["image", "volume"].contains(&other) && subpath.is_some() => {
+            Err(wrong("mount", word, "a subpath of an image or a volume only"))
+        }
         ("image", Some(from)) if !writable && options.is_empty() => {
             Ok(Volume::Image { name: from.to_owned(), subpath, source: PathBuf::new(), target: to })
         }
@@ -202,8 +212,15 @@ fn mount(word: &str) -> Result<Volume> {
         ("volume", _) if !options.is_empty() => {
             Err(wrong("mount", word, "tmpfs-size= and tmpfs-mode= with a tmpfs only"))
         }
+        ("volume", None) if subpath.is_some() => Err(wrong("mount", word, "a src= for a subpath")),
         ("volume", None) => Ok(named("", to, bind, copy)),
-        ("volume", Some(from)) => Ok(named(volume_name("mount", word, from)?, to, bind, copy)),
+        // What the image has in its place is for a volume as a whole.
+        ("volume", Some(from)) => Ok(match named(volume_name("mount", word, from)?, to, bind, copy) {
+            Volume::Named { name, source, target, options, anonymous, .. } if subpath.is_some() => {
+                Volume::Named { name, source, target, options, copy: false, anonymous, subpath }
+            }
+            whole => whole,
+        }),
         ("bind", None) => Err(wrong("mount", word, "a src=")),
         ("tmpfs", None) => {
             let BindOptions { read_only, recursive, propagation, nosuid, nodev, noexec, chown } = bind;
@@ -378,6 +395,9 @@ mod tests {
             "src=/tmp,dst=/x,tmpfs-mode=rwx",
             "src=/tmp,dst=/x,bogus=1",
             "src=/tmp,dst",
+            "src=/tmp,dst=/x,subpath=/a",
+            "type=volume,dst=/x,volume-subpath=/a",
+            "type=volume,src=data,dst=/x,volume-subpath=../a",
         ] {
             assert!(mount(bad).is_err(), "{bad:?}");
         }

@@ -244,8 +244,19 @@ fn fresh(filesystem: &str, target: &Path, attributes: Attributes, options: &[(St
 }
 
 fn bind(step: &Step, plan: &Plan) -> String {
-    let Step::Bind { source, target, recursive, attributes, propagation, device, deep: _, copy, owner, idmap: _ } =
-        step
+    let Step::Bind {
+        source,
+        target,
+        recursive,
+        attributes,
+        propagation,
+        device,
+        deep: _,
+        copy,
+        owner,
+        idmap: _,
+        beneath: _,
+    } = step
     else {
         return String::new();
     };
