@@ -124,10 +124,13 @@ pub(super) fn limit(dir: &Path, limits: &Limits) -> Result<()> {
         match write_file(dir, &file, &value) {
             // Without swap accounting there is nothing to limit: no swap is counted, and memory.max holds alone.
             Err(Errno::ENOENT) if file == "memory.swap.max" => {}
+            // Before Linux 5.7 reservations are not counted.
+            Err(Errno::ENOENT) if file.ends_with(".rsvd.max") => {}
             // The BFQ scheduler has weights of its own.
             Err(Errno::ENOENT) if file == "io.weight" && dir.join("io.bfq.weight").exists() => {
-                let weight = value.parse::<u64>().map_or(100, |weight| weight.clamp(1, 1000));
-                write(dir, "io.bfq.weight", &weight.to_string())?;
+                let (device, weight) = value.rsplit_once(' ').unwrap_or(("", &value));
+                let weight = weight.parse::<u64>().map_or(100, |weight| weight.clamp(1, 1000));
+                write(dir, "io.bfq.weight", format!("{device} {weight}").trim_start())?;
             }
             Err(Errno::ENOENT) => {
                 return Err(Error::new(&codes::APPLY, format!("write {value} to {}", dir.join(&file).display()))

@@ -71,6 +71,14 @@ pub fn update(runtime: &Runtime, id: &str, resources: &LinuxResources) -> Result
     let container = found(runtime, id, &[Status::Created, Status::Running, Status::Paused], "update")?;
     let group = of(&container)?;
     let mut resources = resources.clone();
+    if let Some(memory) = resources.memory().filter(|memory| memory.check_before_update() == Some(true)) {
+        let limit = memory.limit().and_then(|limit| u64::try_from(limit).ok()).filter(|limit| *limit > 0);
+        let used = group.read("memory.current").and_then(|text| text.trim().parse::<u64>().ok());
+        if let Some((limit, used)) = limit.zip(used).filter(|(limit, used)| limit < used) {
+            let what = format!("linux.resources.memory.limit {limit} is less than the {used} bytes in use");
+            return Err(Error::new(&command_line::SPECIFICATION, what));
+        }
+    }
     if let Some(mut memory) = resources.memory().filter(|memory| memory.limit().is_none() && memory.swap().is_some()) {
         // memory.swap includes memory, whose limit stays.
         let limit = group.sample().memory_limit.and_then(|limit| i64::try_from(limit).ok());

@@ -69,6 +69,15 @@ pub struct Limits {
     pub io_weight: Option<u64>,
     /// io.max: by `MAJOR:MINOR`, `rbps=1048576 wiops=max`.
     pub io: BTreeMap<String, String>,
+    /// io.weight of single devices, by `MAJOR:MINOR`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub io_weights: BTreeMap<String, u64>,
+    /// hugetlb.SIZE.max, by size: `2MB`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub huge_pages: BTreeMap<String, u64>,
+    /// rdma.max, by device: `hca_handle=2 hca_object=max`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rdma: BTreeMap<String, String>,
     /// Files of cgroup2 by their names (`linux.resources.unified`).
     pub unified: BTreeMap<String, String>,
 }
@@ -182,12 +191,9 @@ pub fn limits(resources: &LinuxResources) -> Result<Limits> {
     if let Some(io) = resources.block_io() {
         block_io(io, &mut limits)?;
     }
-    let refused = [
-        ("hugepageLimits", resources.hugepage_limits().as_ref().is_some_and(|list| !list.is_empty())),
-        ("network", resources.network().is_some()),
-        ("rdma", resources.rdma().as_ref().is_some_and(|map| !map.is_empty())),
-    ];
-    refuse("linux.resources", &refused)?;
+    refuse("linux.resources", &[("network", resources.network().is_some())])?;
+    huge_pages(resources, &mut limits)?;
+    rdma(resources, &mut limits)?;
     for (file, value) in resources.unified().iter().flatten() {
         let plain =
             |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
@@ -197,6 +203,35 @@ pub fn limits(resources: &LinuxResources) -> Result<Limits> {
         limits.unified.insert(file.clone(), value.clone());
     }
     Ok(limits)
+}
+
+fn huge_pages(resources: &LinuxResources, limits: &mut Limits) -> Result<()> {
+    for (index, one) in resources.hugepage_limits().iter().flatten().enumerate() {
+        let size = one.page_size();
+        let number = size.strip_suffix("KB").or_else(|| size.strip_suffix("MB")).or_else(|| size.strip_suffix("GB"));
+        let is_size = |text: &str| !text.starts_with('0') && text.parse::<u32>().is_ok();
+        if !number.is_some_and(is_size) {
+            let field = format!("linux.resources.hugepageLimits[{index}].pageSize");
+            return Err(bad(&field, &format!("{size:?} is no size such as 64KB, 2MB or 1GB")));
+        }
+        limits.huge_pages.insert(size.clone(), u64::try_from(one.limit()).unwrap_or(MAX));
+    }
+    Ok(())
+}
+
+fn rdma(resources: &LinuxResources, limits: &mut Limits) -> Result<()> {
+    for (device, most) in resources.rdma().iter().flatten() {
+        if device.is_empty() || device.contains(char::is_whitespace) {
+            return Err(bad("linux.resources.rdma", &format!("has {device:?}, which is no device")));
+        }
+        let word = |key: &str, value: Option<u32>| value.map(|value| format!("{key}={value}"));
+        let words = [word("hca_handle", most.hca_handles()), word("hca_object", most.hca_objects())];
+        let words: Vec<_> = words.into_iter().flatten().collect();
+        if !words.is_empty() {
+            limits.rdma.insert(device.clone(), words.join(" "));
+        }
+    }
+    Ok(())
 }
 
 fn refuse(field: &str, refused: &[(&str, bool)]) -> Result<()> {
@@ -215,6 +250,7 @@ fn memory(memory: &LinuxMemory, limits: &mut Limits) -> Result<()> {
     refuse(
         "linux.resources.memory",
         &[
+            ("kernel", memory.kernel().is_some_and(|limit| limit > 0)),
             ("kernelTCP", memory.kernel_tcp().is_some()),
             ("swappiness", memory.swappiness().is_some()),
             ("disableOOMKiller", memory.disable_oom_killer() == Some(true)),
@@ -273,14 +309,20 @@ fn io_weight(weight: u16) -> u64 {
 }
 
 fn block_io(io: &LinuxBlockIo, limits: &mut Limits) -> Result<()> {
+    let weights = || io.weight_device().iter().flatten();
     refuse(
         "linux.resources.blockIO",
         &[
             ("leafWeight", io.leaf_weight().is_some_and(|weight| weight != 0)),
-            ("weightDevice", io.weight_device().as_ref().is_some_and(|list| !list.is_empty())),
+            ("weightDevice.leafWeight", weights().any(|one| one.leaf_weight().is_some_and(|weight| weight != 0))),
         ],
     )?;
     limits.io_weight = io.weight().filter(|weight| *weight != 0).map(io_weight);
+    for one in weights() {
+        if let Some(weight) = one.weight().filter(|weight| *weight != 0) {
+            limits.io_weights.insert(format!("{}:{}", one.major(), one.minor()), io_weight(weight));
+        }
+    }
     let kinds = [
         ("rbps", io.throttle_read_bps_device()),
         ("wbps", io.throttle_write_bps_device()),
@@ -312,6 +354,14 @@ impl Limits {
         add("cpuset.cpus", self.cpus.clone());
         add("pids.max", self.pids.map(number));
         add("io.weight", self.io_weight.map(number));
+        let weights = self.io_weights.iter();
+        files.extend(weights.map(|(device, weight)| ("io.weight".to_owned(), format!("{device} {weight}"))));
+        for (size, most) in &self.huge_pages {
+            // What is reserved (Linux 5.7), too: what is only used kills with SIGBUS instead of refusing.
+            files.push((format!("hugetlb.{size}.rsvd.max"), number(*most)));
+            files.push((format!("hugetlb.{size}.max"), number(*most)));
+        }
+        files.extend(self.rdma.iter().map(|(device, words)| ("rdma.max".to_owned(), format!("{device} {words}"))));
         files.extend(self.io.iter().map(|(device, words)| ("io.max".to_owned(), format!("{device} {words}"))));
         files.extend(self.unified.iter().map(|(file, value)| (file.clone(), value.clone())));
         files
@@ -375,6 +425,25 @@ mod tests {
         let io = r#"{"blockIO": {"throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 1024}],
             "throttleWriteIOPSDevice": [{"major": 8, "minor": 0, "rate": 10}]}}"#;
         assert_eq!(written(io), pairs(&[("io.max", "8:0 rbps=1024 wiops=10")]));
+    }
+
+    #[test]
+    fn huge_pages_rdma_and_weights_of_devices_have_files_of_their_own() {
+        let pages = r#"{"hugepageLimits": [{"pageSize": "2MB", "limit": 4194304}]}"#;
+        let both = [("hugetlb.2MB.rsvd.max", "4194304"), ("hugetlb.2MB.max", "4194304")];
+        assert_eq!(written(pages), pairs(&both));
+        assert_eq!(of(pages).expect("limits").controllers(), ["hugetlb"]);
+        let rdma = r#"{"rdma": {"mlx5_1": {"hcaHandles": 3, "hcaObjects": 10000}, "mlx4_0": {"hcaObjects": 1}}}"#;
+        let lines = [("rdma.max", "mlx4_0 hca_object=1"), ("rdma.max", "mlx5_1 hca_handle=3 hca_object=10000")];
+        assert_eq!(written(rdma), pairs(&lines));
+        let weights = r#"{"blockIO": {"weight": 10, "weightDevice": [{"major": 8, "minor": 0, "weight": 1000}]}}"#;
+        assert_eq!(written(weights), pairs(&[("io.weight", "1"), ("io.weight", "8:0 10000")]));
+        for size in ["2", "MB", "02MB", "2mb", "../xMB", "-1MB", ""] {
+            let json = format!(r#"{{"hugepageLimits": [{{"pageSize": "{size}", "limit": 1}}]}}"#);
+            assert!(of(&json).is_err(), "{size}");
+        }
+        assert!(of(r#"{"rdma": {"a b": {"hcaHandles": 3}}}"#).is_err());
+        assert!(of(r#"{"memory": {"kernel": 5}}"#).is_err());
     }
 
     #[test]

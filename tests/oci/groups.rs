@@ -75,8 +75,12 @@ mod as_root {
         }
 
         fn is_there(&self) -> bool {
-            let path = format!("/sys/fs/cgroup{}", self.path);
-            Line::new(self.inside("test", &["-d", &path]), "test".into()).output().status.success()
+            self.has("")
+        }
+
+        fn has(&self, file: &str) -> bool {
+            let path = format!("/sys/fs/cgroup{}/{file}", self.path);
+            Line::new(self.inside("test", &["-e", &path]), "test".into()).output().status.success()
         }
 
         fn controllers(&self) -> Vec<String> {
@@ -167,6 +171,13 @@ mod as_root {
             box_.create();
             let refused = box_.oci(&["update", "--pids-limit", "40", "c"]).fails_with(1).stderr;
             assert!(refused.contains("pids"), "{refused}");
+        }
+        if there.iter().any(|one| one == "hugetlb") && box_.has("hugetlb.2MB.max") {
+            let pages = std::fs::File::create(box_.oci.bundle.join("pages")).expect("a file");
+            let limit = json!({ "hugepageLimits": [{ "pageSize": "2MB", "limit": 4 << 20 }] });
+            serde_json::to_writer(pages, &limit).expect("write");
+            box_.oci(&["update", "--resources", "pages", "c"]).success();
+            assert_eq!(box_.read("hugetlb.2MB.max"), "4194304");
         }
         let refused = box_.oci(&["update", "--cpu-rt-runtime", "1", "c"]).fails_with(1).stderr;
         assert!(refused.contains("linux.resources.cpu.realtimeRuntime"), "{refused}");
