@@ -29,6 +29,7 @@ use clap::ArgMatches;
 
 use super::{Globals, Verb};
 use crate::error::{Error, Result, catalog::command_line};
+use crate::spec::lifecycle::Restart;
 
 /// The verb.
 pub const VERB: Verb = Verb { name: "run", about: "Run a command in a new container", command: args::command, run };
@@ -57,6 +58,11 @@ pub(super) fn create(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
 /// Go's durations in milliseconds.
 pub(super) fn lifecycle_duration(word: &str) -> Option<u64> {
     lifecycle::duration(word)
+}
+
+/// `--restart`, of a container that is thrown away or not.
+pub(super) fn restart_policy(word: &str, remove: bool) -> Result<Restart> {
+    lifecycle::restart(Some(word), remove)
 }
 
 /// A signal by name or number, as `--stop-signal` has it.

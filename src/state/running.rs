@@ -12,10 +12,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::files::create_private;
+use super::files::{create_private, write_replacing};
 use super::record::Record;
 use crate::error::{Context, Result, catalog::state};
 use crate::host::{kernel, procfs};
+use crate::spec::lifecycle::Restart;
 use crate::sys::child::{open_pidfd, signal_pidfd};
 
 const VERSION: u32 = 1;
@@ -122,6 +123,18 @@ const STOP: &str = "stop";
 pub fn ask_to_stop(run: &Path) -> Result<()> {
     let path = run.join(STOP);
     create_private(&path).map(drop).context(&state::STATE, || format!("write {}", path.display()))
+}
+
+const POLICY: &str = "restart.json";
+
+/// Leaves word that the container's restart policy is another one now.
+pub fn ask_for_policy(run: &Path, policy: Restart) -> Result<()> {
+    write_replacing(&run.join(POLICY), &policy, false)
+}
+
+/// The policy of that word, if anybody has left it.
+pub fn asked_policy(run: &Path) -> Option<Restart> {
+    serde_json::from_slice(&std::fs::read(run.join(POLICY)).ok()?).ok()
 }
 
 /// Asks the process behind this pidfd, a supervisor, to end. That it has ended is as good.

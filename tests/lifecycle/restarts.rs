@@ -99,8 +99,8 @@ mod everywhere {
         let template = "{{.Config.Healthcheck.Interval}} {{.Config.Healthcheck.Retries}}";
         assert_eq!(inspect(&rl, "slow", template), "3600000000000 2");
         background(&rl, &["--name", "none", "--no-healthcheck", "checked", "sleep", "1000"]);
-        let document = inspect(&rl, "none", "{{json .State}} {{json .Config}}");
-        assert!(!document.contains("Health"), "{document}");
+        // There for templates that ask whether there is one, and nothing.
+        assert_eq!(inspect(&rl, "none", "{{json .State.Health}} {{json .Config.Healthcheck}}"), "null null");
         let out = rl.run(&["ps", "--filter", "health=none", "--format", "{{.Names}} {{.Status}}"]).success().stdout;
         assert!(out.starts_with("none Up") && !out.contains('('), "{out}");
         rl.run(&["run", "--no-healthcheck", "--health-cmd", "true", "checked"]).fails_with(125);
@@ -155,6 +155,31 @@ mod everywhere {
         eventually("it is unhealthy", || inspect(&rl, "c", "{{.State.Health.Status}}") == "unhealthy");
         let log = inspect(&rl, "c", "{{json .State.Health.Log}}");
         assert!(log.contains("before") && log.contains("-1"), "{log}");
+    }
+
+    #[test]
+    fn another_policy_counts_for_the_end_that_comes_next_and_for_the_next_start() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        let policy = |name: &str| inspect(&rl, name, "{{.HostConfig.RestartPolicy.Name}}");
+        background(&rl, &["--name", "c", "--restart", "always", "busybox", "sleep", "1000"]);
+        assert_eq!(rl.run(&["update", "--restart", "no", "c"]).success().stdout, "c\n");
+        assert_eq!(policy("c"), "no");
+        let inner = inspect(&rl, "c", "{{.State.Pid}}");
+        rl.plain_shell(&format!("kill -9 {inner}"));
+        eventually("it has ended", || inspect(&rl, "c", "{{.State.Status}} {{.RestartCount}}") == "exited 0");
+        rl.run(&["update", "--restart=on-failure:1", "c"]).success();
+        assert_eq!(policy("c"), "on-failure");
+        rl.run(&["start", "c"]).success();
+        let inner = inspect(&rl, "c", "{{.State.Pid}}");
+        rl.plain_shell(&format!("kill -9 {inner}"));
+        eventually("it runs again", || inspect(&rl, "c", "{{.State.Status}} {{.RestartCount}}") == "running 1");
+        for bad in [&["update", "c"][..], &["update", "--restart", "sometimes", "c"]] {
+            rl.run(bad).fails_with(125);
+        }
+        background(&rl, &["--rm", "--name", "gone", "busybox", "sleep", "1000"]);
+        rl.run(&["update", "--restart", "always", "c", "gone"]).fails_with(125);
+        assert_eq!(policy("c"), "on-failure", "nothing is done where not all can be");
     }
 
     #[test]

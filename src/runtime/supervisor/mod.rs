@@ -271,7 +271,8 @@ impl Supervisor<'_> {
         status.stopped = self.stopping || state::asked_to_stop(&run);
         status.error = error.unwrap_or_default();
         status.oom = oom;
-        let again = self.handoff.restart.applies(exit, status.restarts);
+        let policy = state::asked_policy(&run).unwrap_or(self.handoff.restart);
+        let again = policy.applies(exit, status.restarts);
         status.restarting = again && !status.stopped && !self.handoff.remove;
         let written = if self.handoff.remove { Ok(()) } else { status.write(&data) };
         events::tell(&dirs, Subject { id, name, image }, "die", &[("exitCode", exit.to_string())]);
