@@ -209,10 +209,16 @@ impl Root {
         // Without the mounts below it one call does for both.
         let set = if bind.recursive { deep } else { own | deep };
         let change = Change { set, propagation, recursive: bind.recursive, ..Change::default() };
-        change_bind(tree, change).context(&rootfs::VOLUME, doing)?;
+        let mut locked = change_bind(tree, change).context(&rootfs::VOLUME, doing)?;
         if own & !set != 0 {
             let change = Change { set: own, ..Change::default() };
-            change_bind(tree, change).context(&rootfs::VOLUME, doing)?;
+            locked |= change_bind(tree, change).context(&rootfs::VOLUME, doing)?;
+        }
+        if locked {
+            let target = bind.target.display();
+            eprintln!(
+                "rl: warning: access times of {target} are counted as the machine counts them, which only its root can change"
+            );
         }
         if !bind.device {
             refuse_disguised_proc(bind.target, &place)?;
@@ -436,13 +442,15 @@ fn fresh(
     fsmount(fs.as_fd(), attribute_bits(attributes))
 }
 
-/// A user namespace can't change how a mount of the host counts access times (it is locked, mount_namespaces(7)); the rest holds.
-fn change_bind(tree: &OwnedFd, change: Change) -> Result<(), Errno> {
+/// A user namespace can't change how a mount of the host counts access times (it is locked, mount_namespaces(7)); the rest holds. Whether
+/// that was asked for in vain.
+fn change_bind(tree: &OwnedFd, change: Change) -> Result<bool, Errno> {
+    const TIMES: u64 = libc::MOUNT_ATTR__ATIME | libc::MOUNT_ATTR_NODIRATIME;
     match mount_setattr(tree.as_fd(), change) {
-        Err(Errno::EPERM) if change.set & libc::MOUNT_ATTR__ATIME != 0 => {
-            mount_setattr(tree.as_fd(), Change { set: change.set & !libc::MOUNT_ATTR__ATIME, ..change })
+        Err(Errno::EPERM) if change.set & TIMES != 0 => {
+            mount_setattr(tree.as_fd(), Change { set: change.set & !TIMES, ..change }).map(|()| true)
         }
-        other => other,
+        other => other.map(|()| false),
     }
 }
 

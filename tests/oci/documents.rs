@@ -4,6 +4,7 @@ mod everywhere {
     use oci_spec::runtime::{Features, Spec, State};
 
     use crate::bundle::Oci;
+    use crate::support::{Line, missing};
 
     #[test]
     fn features_are_the_specifications_document_and_name_what_is_done() {
@@ -33,6 +34,28 @@ mod everywhere {
             table.lines().next().map(|line| line.split_whitespace().collect::<Vec<_>>()),
             Some(vec!["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"])
         );
+    }
+
+    /// By the schemas that Debian has, of 1.0.2, or those of `RL_OCI_SCHEMAS`.
+    #[test]
+    fn every_document_is_what_the_specifications_schemas_describe() {
+        let debians = "/usr/share/gocode/src/github.com/opencontainers/runtime-spec/schema";
+        let schemas = std::env::var("RL_OCI_SCHEMAS").unwrap_or_else(|_| debians.to_owned());
+        let python = std::path::Path::new("/usr/lib/python3/dist-packages/jsonschema");
+        if !python.exists() || !std::path::Path::new(&schemas).exists() {
+            missing("python3-jsonschema, golang-github-opencontainers-specs-dev");
+            return;
+        }
+        let oci = Oci::new(&["true"]);
+        let top = oci.dir("documents");
+        std::os::unix::fs::symlink(oci.bundle.join("rootfs"), top.join("rootfs")).expect("a link");
+        let mut command = std::process::Command::new("/usr/bin/python3");
+        command.args(["-W", "ignore"]).arg(crate::support::top().join("tests/oci/schema.py")).arg(schemas);
+        command.arg(oci.dir("bin").join("rl-oci")).arg(top);
+        let output = Line::new(command, "schema.py".into()).output();
+        let wrong: Vec<_> = output.stdout.lines().filter(|line| !line.starts_with("ok ")).collect();
+        assert!(output.status.success(), "{}\n{}", wrong.join("\n"), output.stderr);
+        assert!(output.stdout.lines().count() >= 11, "{}", output.stdout);
     }
 
     #[test]

@@ -277,18 +277,19 @@ mod everywhere {
 
     /// The kernel has one number for all of these, and wants it cleared first.
     #[test]
-    fn modes_of_access_times_are_set_on_binds() {
+    fn modes_of_access_times_are_set_on_binds_or_it_is_told_that_they_are_locked() {
         let mut mounts = Vec::new();
-        for word in ["noatime", "strictatime", "rnoatime"] {
+        for word in ["noatime", "strictatime", "rnoatime", "nodiratime"] {
             let target = format!("/{word}");
             mounts.push(json!({ "destination": target, "source": "source", "options": ["rbind", "nosuid", word] }));
         }
-        let oci = Oci::shell("grep -E ' /r?(noatime|strictatime) ' /proc/self/mountinfo").with(|config| {
+        let oci = Oci::shell("grep -E ' /r?(noatime|strictatime|nodiratime) ' /proc/self/mountinfo").with(|config| {
             config["linux"]["mountLabel"] = "passed_over:without:selinux:s0".into();
             config["mounts"].as_array_mut().expect("a list").extend(mounts);
         });
         std::fs::create_dir(oci.bundle.join("source")).expect("mkdir");
-        let out = oci.run(&["run", "c"]).success().stdout;
+        let run = oci.run(&["run", "c"]).success();
+        let (out, told) = (run.stdout, run.stderr);
         let of = |target: &str| out.lines().find(|line| line.contains(target)).expect("a mount").to_owned();
         assert!(of(" /noatime ").contains("nosuid"), "{out}");
         // In a user namespace they are the host's and locked.
@@ -297,6 +298,12 @@ mod everywhere {
             assert!(of(" /noatime ").contains(",noatime"), "{out}");
             assert!(of(" /rnoatime ").contains(",noatime"), "{out}");
             assert!(!of(" /strictatime ").contains("relatime"), "{out}");
+            assert_eq!(told, "");
+        } else {
+            for (target, word) in [("noatime", ",noatime"), ("rnoatime", ",noatime"), ("nodiratime", ",nodiratime")] {
+                let set = of(&format!(" /{target} ")).contains(word);
+                assert_eq!(set, !told.contains(&format!(" /{target} ")), "{out}{told}");
+            }
         }
     }
 
