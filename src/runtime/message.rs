@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials, recv,
     recvmsg, sendmsg, setsockopt, socketpair, sockopt,
 };
 use nix::unistd::Pid;
@@ -122,7 +122,7 @@ impl Channel {
     pub fn is_orphan(&self) -> bool {
         let mut byte = [0];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
-        matches!(nix::sys::socket::recv(self.0.as_raw_fd(), &mut byte, flags), Ok(0))
+        matches!(recv(self.0.as_raw_fd(), &mut byte, flags), Ok(0))
     }
 
     /// Child: sends the master up.
@@ -176,8 +176,18 @@ impl Channel {
         sendmsg::<UnixAddr>(self.0.as_raw_fd(), &[IoSlice::new(text)], control, MsgFlags::MSG_NOSIGNAL, None).map(drop)
     }
 
+    /// Waits for a message. Room for the longest would be zeroed in both processes at every start.
+    fn next_length(&self) -> Result<usize, Errno> {
+        loop {
+            match recv(self.0.as_raw_fd(), &mut [], MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC) {
+                Err(Errno::EINTR) => {}
+                length => return length.map(|length| length.min(LONGEST)),
+            }
+        }
+    }
+
     fn receive(&self) -> Result<Message, Errno> {
-        let mut text = vec![0; LONGEST];
+        let mut text = vec![0; self.next_length()?];
         let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1], UnixCredentials);
         let (length, fd, sender) = loop {
             let mut buffers = [IoSliceMut::new(&mut text)];
