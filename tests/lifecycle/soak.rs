@@ -4,6 +4,8 @@
 //! RL_SOAK_CYCLES=125.
 
 mod everywhere {
+    use std::path::PathBuf;
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::time::Duration;
 
@@ -17,7 +19,15 @@ mod everywhere {
 
     /// `rl` processes of this test: clients and supervisors have its run directory in their words.
     fn processes(rl: &Rl) -> Vec<Pid> {
-        let mark = rl.runroot().to_string_lossy().into_owned();
+        with(&rl.runroot().to_string_lossy())
+    }
+
+    /// What is in the words of the containers' processes, and of no other.
+    fn mark() -> String {
+        format!(": soak of {};", std::process::id())
+    }
+
+    fn with(mark: &str) -> Vec<Pid> {
         let own = std::process::id().to_string();
         let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc").expect("list /proc").flatten() {
@@ -26,7 +36,7 @@ mod everywhere {
                 continue;
             }
             let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            if String::from_utf8_lossy(&words).contains(&mark) {
+            if String::from_utf8_lossy(&words).contains(mark) {
                 found.extend(name.parse().map(Pid::from_raw));
             }
         }
@@ -43,6 +53,24 @@ mod everywhere {
         rl: &'a Rl,
         name: String,
         killed: &'a AtomicUsize,
+        /// Of all containers that were made.
+        ids: &'a Mutex<Vec<String>>,
+    }
+
+    /// Directories of control groups that are called for one of these containers.
+    fn groups(ids: &[String]) -> Vec<PathBuf> {
+        let (mut todo, mut found) = (vec![PathBuf::from("/sys/fs/cgroup")], Vec::new());
+        while let Some(dir) = todo.pop() {
+            // They come and go while this looks.
+            for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    let name = entry.file_name().to_string_lossy().into_owned();
+                    found.extend(ids.iter().any(|id| name.contains(&id[..12])).then(|| entry.path()));
+                    todo.push(entry.path());
+                }
+            }
+        }
+        found
     }
 
     impl Client<'_> {
@@ -67,8 +95,10 @@ mod everywhere {
 
         fn cycle(&self) {
             let name = self.name.as_str();
-            let script = "echo up; trap 'exit 3' TERM; while :; do sleep 0.05; done";
-            if self.run(&["create", "--name", name, "busybox", "sh", "-c", script]).is_some_and(|out| out.code() == 0) {
+            let script = mark() + " echo up; trap 'exit 3' TERM; while :; do sleep 0.05; done";
+            let made = self.run(&["create", "--name", name, "busybox", "sh", "-c", &script]);
+            if let Some(made) = made.filter(|out| out.code() == 0) {
+                self.ids.lock().expect("no client has ended so").push(made.stdout.trim().to_owned());
                 let out = self.surely(&["inspect", "-f", "{{.State.Status}}", name]);
                 assert_eq!(out.stdout, "created\n", "{name}: {}", out.stderr);
                 let started = self.run(&["start", name]);
@@ -103,6 +133,7 @@ mod everywhere {
         let rl = Rl::new();
         rl.run(&["run", "--rm", "busybox", "true"]).success();
         let (over, killed, kills) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+        let ids = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let mut turn = 0;
@@ -117,7 +148,7 @@ mod everywhere {
             });
             let clients: Vec<_> = (0..CLIENTS)
                 .map(|number| {
-                    let client = Client { rl: &rl, name: format!("soak-{number}"), killed: &killed };
+                    let client = Client { rl: &rl, name: format!("soak-{number}"), killed: &killed, ids: &ids };
                     scope.spawn(move || (0..rounds).for_each(|_| client.cycle()))
                 })
                 .collect();
@@ -133,7 +164,12 @@ mod everywhere {
             entries(&rl.runroot().join("containers")) == 0 && entries(&rl.root().join("containers")) == 0
         });
         assert_eq!(entries(&rl.root().join("names")), 0);
-        eventually("no process is left", || processes(&rl).is_empty());
+        eventually("no process is left", || processes(&rl).is_empty() && with(&mark()).is_empty());
+        let ids = ids.into_inner().expect("all have ended");
+        eprintln!("{} containers", ids.len());
+        eventually("no control group is left", || groups(&ids).is_empty());
+        let sockets = std::fs::read_to_string("/proc/net/unix").expect("sockets");
+        assert!(!sockets.contains(&*rl.runroot().to_string_lossy()), "{sockets}");
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
         assert!(!mounts.contains(&*rl.root().to_string_lossy()), "{mounts}");
     }
