@@ -14,6 +14,7 @@ mod launch;
 mod lifecycle;
 mod limits;
 mod network;
+mod replace;
 mod resolve;
 pub(super) mod resources;
 pub(super) mod rest;

@@ -88,6 +88,8 @@ pub struct RunSpec {
     pub umask: u32,
     /// `--label`, `--label-file`.
     pub labels: Vec<(String, String)>,
+    /// `--replace`: what has the name goes first.
+    pub replace: bool,
     /// `--cidfile`.
     pub cidfile: Option<PathBuf>,
     /// `--stop-signal`.

@@ -66,6 +66,23 @@ mod everywhere {
     }
 
     #[test]
+    fn a_container_replaces_the_one_that_has_its_name() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        let first = background(&rl, &["--replace", "--name", "web", "busybox", "sleep", "1000"]);
+        let second = background(&rl, &["--replace", "--name", "web", "busybox", "sleep", "1000"]);
+        assert_ne!(first, second);
+        assert_eq!(rl.run(&["ps", "-aq", "--no-trunc"]).success().stdout.trim(), second);
+        // Not where there is nothing to put in its place.
+        rl.run(&["run", "-d", "--replace", "--name", "web", "--pull=never", "nosuch/image", "true"]).fails_with(125);
+        rl.run(&["run", "--replace", "--plan=json", "--name", "web", "busybox", "true"]).success();
+        assert_eq!(rl.run(&["ps", "-q", "--no-trunc"]).success().stdout.trim(), second);
+        rl.run(&["create", "--replace", "busybox", "true"]).fails_with(125);
+        rl.run(&["create", "--replace", "--name", "web", "busybox", "true"]).success();
+        assert_eq!(rl.run(&["ps", "-a", "--format", "{{.Names}} {{.Status}}"]).success().stdout, "web Created\n");
+    }
+
+    #[test]
     fn all_the_latest_and_those_of_a_filter_are_chosen() {
         let rl = Rl::new();
         let _clean = Clean(&rl);

@@ -246,6 +246,10 @@ same status 'kill with a bad signal' kill -s NOPE two
 apart 1 1 'several, each with its result' rm one nosuch two
 ask podman rm one two
 same out 'nothing is left' ps -aq
+same status 'create in the place of none' create --replace --name again --network none $I true
+same status 'create in its place' create --replace --name again --network none $I true
+same status 'replace without a name' create --replace $I true
+same out 'one is left' ps -a --format '{{.Names}} {{.Status}}'
 same out 'volume create' volume create --label a=b named
 same head 'volume ls' volume ls
 same sorted 'volume ls quiet' volume ls -q

@@ -82,6 +82,7 @@ fn container() -> Vec<Arg> {
         vec![
             switch("rm", "Throw the container away when it ends"),
             value("name", "NAME", "Name of the container; its id stands in where none is given"),
+            switch("replace", "Remove the container that has the name, running or not, before"),
             value("cidfile", "FILE", "Write its id to FILE, which must not exist"),
             list("label", "K=V", "Label of the container").short('l'),
             list("label-file", "FILE", "Labels, one a line"),

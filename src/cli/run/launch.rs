@@ -12,7 +12,7 @@ use oci_spec::runtime::Spec;
 use super::detached::{self, Detached};
 use super::ground::{self, Ground};
 use super::image::{self, Ensured, Place, Want};
-use super::{PlanFormat, borrowed};
+use super::{PlanFormat, borrowed, replace};
 use crate::cli::foreign::Foreign;
 use crate::cli::{Globals, warn_fallback};
 use crate::error::{
@@ -54,6 +54,7 @@ pub(super) fn launch(globals: &Globals, run: &RunSpec, want: &Want, show: Option
     if let Some(format) = show {
         return print(&host, run, (place.as_ref(), want.platform()), format);
     }
+    replace::replace(&host, run)?;
     crate::network::ports::check(&run.publish)?;
     match run.detach {
         false => foreground(globals, &host, run, (place.as_ref(), want.platform())),
@@ -70,6 +71,7 @@ pub(super) fn create(globals: &Globals, run: &RunSpec, want: &Want) -> Result<u8
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
     match ready(globals, &host, run, want)? {
         Ok((place, run)) => {
+            replace::replace(&host, &run)?;
             println!("{}", detached::create(globals, &host, &run, (place.as_ref(), want.platform()))?);
             Ok(0)
         }

@@ -56,6 +56,7 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
         ulimits: limits::ulimits(&all(matches, "ulimit"))?,
         umask: one(matches, "umask").map_or(Ok(0o022), limits::umask)?,
         labels: env::labels(&all(matches, "label-file"), &all(matches, "label"))?,
+        replace: flag(matches, "replace"),
         cidfile: one(matches, "cidfile").map(PathBuf::from),
         stop_signal: one(matches, "stop-signal").map(limits::signal).transpose()?.or(systemd.then_some(HALT)),
         stop_timeout: one(matches, "stop-timeout").map(lifecycle::stop_timeout).transpose()?,

@@ -34,7 +34,7 @@ pub(in crate::cli) fn args() -> Vec<Arg> {
         value("memory-swap", "SIZE", "Memory and swap together; -1: swap without limit; twice -m by default"),
         value("memory-reservation", "SIZE", "Memory that it keeps when the machine has little"),
         value("cpus", "NUMBER", "Processors' worth of time, such as 1.5"),
-        value("cpu-shares", "NUMBER", "Weight against others, 2 to 262144; 1024 is the ordinary"),
+        value("cpu-shares", "NUMBER", "Weight against others, 2 to 262144; 1024 is the ordinary").short('c'),
         value("cpu-quota", "MICROSECONDS", "CPU time in each period"),
         value("cpu-period", "MICROSECONDS", "Length of a period, 1000 to 1000000; 100000 by default"),
         value("cpuset-cpus", "LIST", "Processors that it may use, such as 0-2,5"),
