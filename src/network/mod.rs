@@ -58,13 +58,14 @@ pub struct Starting {
 enum StartingCarrier {
     Slirp(slirp4netns_ctl::Starting),
     Pasta(pasta::Starting),
-    Named,
+    Named { joinings: Vec<Joining>, run: PathBuf },
 }
 
 /// A network at work; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Running {
     carrier: Carrier,
+    dir: PathBuf,
     _forwarder: Option<Forwarder>,
     _guard: Option<Forwarder>,
 }
@@ -105,7 +106,7 @@ impl Prepared {
     /// `namespace` its network: opened before Go, because after that the process shows nothing of itself.
     ///
     /// # Errors
-    /// `RL0702`, `RL0704`.
+    /// `RL0704`.
     pub fn start(self, namespace: File, first: Pid, dir: &Path) -> Result<Starting> {
         let kept = namespace.try_clone().context(&codes::NETWORK, || "keep the network namespace open".into())?;
         let namespace = OwnedFd::from(namespace);
@@ -125,13 +126,7 @@ impl Prepared {
                 )
             }
             Driver::Named { joinings, run } => {
-                for (index, joining) in joinings.iter().enumerate() {
-                    let lease = named::join(joining, &run, first, &kept)?;
-                    if index == 0 {
-                        named::write_hosts(dir, &lease);
-                    }
-                }
-                (StartingCarrier::Named, Record::new("named", None, legs), self.bound)
+                (StartingCarrier::Named { joinings, run }, Record::new("named", None, legs), self.bound)
             }
         };
         let guard = self.guarded.and_then(|guarded| guarded.process);
@@ -143,24 +138,45 @@ impl Starting {
     /// Waits until the network is there, and publishes the ports.
     ///
     /// # Errors
-    /// `RL0704` with the program's own words; `RL0705`.
+    /// `RL0702`, `RL0704` with the program's own words; `RL0705`; `RL0710` and `RL0711` of a network by name.
     pub fn wait(self) -> Result<Running> {
         let carrier = match self.carrier {
             StartingCarrier::Slirp(starting) => {
                 Carrier::Slirp(starting.wait().map_err(|error| slirp::failed(error, "start slirp4netns"))?)
             }
             StartingCarrier::Pasta(starting) => Carrier::Pasta(starting.wait()?),
-            StartingCarrier::Named => Carrier::Named,
+            StartingCarrier::Named { joinings, run } => {
+                for (index, joining) in joinings.iter().enumerate() {
+                    let lease = named::join(joining, &run, self.first, &self.namespace)?;
+                    if index == 0 {
+                        named::write_hosts(&self.dir, &lease);
+                    }
+                }
+                Carrier::Named
+            }
         };
         let left = record::hand_over(&self.record, self.bound, &self.dir)?;
         let served =
             (!left.is_empty()).then(|| forward::start(left, &self.namespace, self.first, &record::control(&self.dir)));
         self.record.write(&self.dir)?;
-        Ok(Running { carrier, _forwarder: served.transpose()?, _guard: self.guard })
+        Ok(Running { carrier, dir: self.dir, _forwarder: served.transpose()?, _guard: self.guard })
     }
 }
 
 impl Running {
+    /// Ends it in a process that ends soon itself. Waiting is for the ports alone, those too that were added while it ran: who calls
+    /// `rl` again must find them free. The kernel takes some 20 ms to give an interface back, which is none of the caller's.
+    pub fn end(self) {
+        let publishes =
+            Record::read(&self.dir).map_or(true, |record| record.is_none_or(|record| !record.ports.is_empty()));
+        match self.carrier {
+            Carrier::Slirp(running) if !publishes => running.let_go(),
+            Carrier::Pasta(running) if !publishes => running.let_go(),
+            // Dropped here, with a wait.
+            Carrier::Slirp(_) | Carrier::Pasta(_) | Carrier::Named | Carrier::Lost => {}
+        }
+    }
+
     /// What must stay open for the network to go on, in a process that executes itself anew.
     pub fn held(&self) -> Vec<BorrowedFd<'_>> {
         match &self.carrier {

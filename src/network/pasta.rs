@@ -46,6 +46,7 @@ pub(super) struct Running {
     child: Child,
     stderr: File,
     words: Vec<u8>,
+    let_go: bool,
 }
 
 impl Pasta {
@@ -59,8 +60,6 @@ impl Pasta {
                 Ok((path.clone(), path))
             },
         )?;
-        let device = std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun");
-        device.context(&codes::NO_TUN, || "open /dev/net/tun".into())?;
         Ok(Self { program, words: words.to_vec() })
     }
 
@@ -84,7 +83,7 @@ impl Pasta {
         let child = command.spawn().context(&codes::NETWORK, || format!("run {}", self.program.display()))?;
         // The command holds the other end of the pipe too; without it the process's death would go unseen.
         drop(command);
-        Ok(Starting { running: Running { child, stderr: stderr.into(), words: Vec::new() }, ready })
+        Ok(Starting { running: Running { child, stderr: stderr.into(), words: Vec::new(), let_go: false }, ready })
     }
 }
 
@@ -153,6 +152,9 @@ impl Starting {
                 return Ok(self.running);
             }
             if let Some(said) = self.running.ended() {
+                // Looked at only now: closing the device waits for whoever is changing a network of this machine.
+                let device = File::options().read(true).write(true).open("/dev/net/tun");
+                device.context(&codes::NO_TUN, || "open /dev/net/tun".into())?;
                 return Err(Error::new(&codes::NETWORK, "start pasta").because(said));
             }
             if left.is_zero() {
@@ -164,6 +166,11 @@ impl Starting {
 }
 
 impl Running {
+    /// Ends it without waiting: for a caller who ends soon himself, and has no ports.
+    pub(super) fn let_go(mut self) {
+        self.let_go = true;
+    }
+
     /// Its last words and status, when it has ended.
     pub(super) fn ended(&mut self) -> Option<String> {
         let mut buffer = [0; WORDS];
@@ -204,7 +211,9 @@ impl AsFd for Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        if !self.let_go {
+            let _ = self.child.wait();
+        }
     }
 }
 

@@ -189,17 +189,19 @@ fn bring_up<T>(
     let opened = network.is_some().then(namespace).transpose();
     let begun = mapped
         .and_then(|()| channel.send_go(child.pid).context(&codes::SETUP, || "send Go".into()))
-        .and_then(|()| record(child.pid))
-        .and_then(|()| match channel.send_go(child.pid) {
+        .and_then(|()| opened.context(&codes::SETUP, || "open the container's network namespace".into()))
+        // What carries the packets takes the longest, so it is started first of all.
+        .and_then(|opened| {
+            let wanted = network.zip(opened);
+            wanted.map(|((network, dir), opened)| network.start(opened, child.pid, dir)).transpose()
+        })
+        .and_then(|network| record(child.pid).map(|()| network))
+        .and_then(|network| match channel.send_go(child.pid) {
             // It has failed already, and has said why.
-            Err(Errno::EPIPE) => Ok(false),
-            sent => sent.map(|()| true).context(&codes::SETUP, || "send the second Go".into()),
+            Err(Errno::EPIPE) => Ok(None),
+            sent => sent.map(|()| network).context(&codes::SETUP, || "send the second Go".into()),
         })
-        .and_then(|goes| {
-            let opened = opened.context(&codes::SETUP, || "open the container's network namespace".into())?;
-            let wanted = network.zip(opened).filter(|_| goes);
-            wanted.map(|((network, dir), opened)| connect(network, opened, dir, &child, &channel)).transpose()
-        })
+        .and_then(|network| network.map(|network| connect(network, &channel)).transpose())
         .and_then(|network| Ok((network, hear(&channel, plan, child.pid, on_terminal)?)));
     match begun {
         Ok((network, terminal)) => Ok(Started { child, signals, terminal, network, group }),
@@ -224,15 +226,9 @@ fn namespaces<'a>(plan: &'a Plan, network: Option<&(network::Prepared, &Path)>) 
     Ok(Cow::Owned(Namespaces { network: Namespace::Join(path), ..plan.namespaces.clone() }))
 }
 
-/// Makes the network while the container's first process sets its root up, and tells it when it may go on.
-fn connect(
-    network: network::Prepared,
-    namespace: std::fs::File,
-    dir: &Path,
-    child: &Child,
-    channel: &Channel,
-) -> Result<network::Running> {
-    let running = network.start(namespace, child.pid, dir)?.wait()?;
+/// Waits for the network while the container's first process sets its root up, and tells it when it may go on.
+fn connect(network: network::Starting, channel: &Channel) -> Result<network::Running> {
+    let running = network.wait()?;
     // EPIPE: that process has failed meanwhile, and says so itself.
     let _ = channel.send_network();
     Ok(running)

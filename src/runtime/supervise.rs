@@ -68,7 +68,11 @@ pub fn supervise(
     mut console: Option<Console>,
     mut network: Option<network::Running>,
 ) -> Result<Exit> {
-    match watch(&child, signals, console.as_mut(), network.as_mut()) {
+    let watched = watch(&child, signals, console.as_mut(), network.as_mut());
+    if let (Ok(_), Some(network)) = (&watched, network) {
+        network.end();
+    }
+    match watched {
         Ok(Some(exit)) => Ok(exit),
         // It has no keys by which it could be left.
         Ok(None) => Err(Error::new(&process::SUPERVISE, format!("wait for pid {}", child.pid))),

@@ -73,6 +73,11 @@ mod as_user {
     }
 
     #[test]
+    fn a_device_that_is_missing_is_named_and_no_network_always_works() {
+        crate::lab::inside("basics::body::a_device_that_is_missing_is_named_and_no_network_always_works");
+    }
+
+    #[test]
     fn a_container_whose_name_resolves_to_itself() {
         let rl = Rl::new();
         let words = [
@@ -156,5 +161,26 @@ mod as_user {
             rl.runroot().join("containers").read_dir().is_ok_and(|mut all| all.next().is_none()),
             "nothing is left"
         );
+    }
+}
+
+mod body {
+    use crate::lab::run;
+    use crate::support::Rl;
+
+    #[test]
+    #[ignore = "a body"]
+    fn a_device_that_is_missing_is_named_and_no_network_always_works() {
+        let rl = Rl::new();
+        let ask = |network: &str| rl.run(&["run", "--rm", "--network", network, "busybox", "echo", "started"]);
+        assert_eq!(ask("slirp4netns").success().stdout, "started\n", "the device is there");
+        run("mount -t tmpfs none /dev/net");
+        for network in ["slirp4netns", "pasta"] {
+            let out = ask(network).fails_with(125);
+            assert!(out.stdout.is_empty() && out.stderr.contains("RL0702"), "{network}: {}", out.stderr);
+            assert!(out.stderr.contains("/dev/net/tun") && out.stderr.contains("modprobe tun"), "{}", out.stderr);
+            assert!(out.stderr.contains("--network=none"), "{network}: {}", out.stderr);
+        }
+        assert_eq!(ask("none").success().stdout, "started\n");
     }
 }

@@ -3,8 +3,10 @@
 mod as_user {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+    use std::os::fd::AsFd;
     use std::time::Duration;
 
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use nix::sys::signal::{Signal, kill};
 
     use crate::lab::heard;
@@ -66,6 +68,47 @@ mod as_user {
         assert_eq!(listed, format!("80/tcp -> 0.0.0.0:{port}\n80/tcp -> [::]:{port}\n"));
         ended(running);
         assert!(is_free(([127, 0, 0, 1], port).into()) && is_free((std::net::Ipv6Addr::LOCALHOST, port).into()));
+    }
+
+    /// Whether a process that was alive when `watched` was opened ends; the kernel takes its time with its interface.
+    fn ends(watched: &impl AsFd) -> bool {
+        poll(&mut [PollFd::new(watched.as_fd(), PollFlags::POLLIN)], PollTimeout::from(30_000_u16)) == Ok(1)
+    }
+
+    #[test]
+    fn a_network_without_ports_ends_behind_its_container_and_nothing_is_left() {
+        for network in ["slirp4netns", "pasta"] {
+            let rl = Rl::new();
+            let words = ["run", "--rm", "-i", "--network", network, "busybox", "sh", "-c", "echo up; cat"];
+            let mut running = rl.command(&words).piped_stdin().spawn();
+            running.wait_for_line("up");
+            let carrier = rl::sys::child::open_pidfd(running.child_called(network)).expect("a pidfd");
+            running.close_stdin();
+            running.finish().success();
+            assert!(ends(&carrier), "{network}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_free_when_its_run_has_ended_also_one_that_was_added() {
+        for network in ["slirp4netns", "pasta"] {
+            let (rl, port, added) = (Rl::new(), free_port(), free_port());
+            let publish = format!("127.0.0.1:{port}:80");
+            let network = format!("--network={network}");
+            let flags: &[&str] =
+                if network.ends_with("slirp4netns") { &[&network] } else { &[&network, "-p", &publish] };
+            let words =
+                [&["run", "--rm", "-i", "--name=web"], flags, &["busybox", "sh", "-c", "echo up; cat"]].concat();
+            let mut running = rl.command(&words).piped_stdin().spawn();
+            running.wait_for_line("up");
+            rl.run(&["port", "add", "web", &format!("127.0.0.1:{added}:80")]).success();
+            running.close_stdin();
+            running.finish().success();
+            // Once, without a second try.
+            for port in [port, added] {
+                TcpListener::bind(("127.0.0.1", port)).unwrap_or_else(|error| panic!("{network} {port}: {error}"));
+            }
+        }
     }
 
     #[test]

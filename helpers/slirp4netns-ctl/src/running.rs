@@ -47,14 +47,13 @@ impl Options {
     /// `amend` may change the command before it is started.
     ///
     /// # Errors
-    /// [`Error::Device`] where /dev/net/tun can't be opened, [`Error::System`] where the program can't be started.
+    /// [`Error::System`] where the program can't be started.
     pub fn start(
         &self,
         program: &Program,
         target: Target,
         amend: impl FnOnce(&mut Command),
     ) -> Result<Starting, Error> {
-        check_device()?;
         let pipe = |flags| pipe2(OFlag::O_CLOEXEC | flags).map_err(|errno| Error::system("make a pipe", errno));
         let (ready, tell_ready) = pipe(OFlag::empty())?;
         let (watch_exit, exit) = pipe(OFlag::empty())?;
@@ -86,7 +85,8 @@ impl Starting {
     /// Waits until the interface is there and configured.
     ///
     /// # Errors
-    /// [`Error::Ended`] with its words where it gave up, [`Error::TooSlow`].
+    /// [`Error::Device`] where /dev/net/tun can't be opened, [`Error::Ended`] with its words where it gave up for another reason,
+    /// [`Error::TooSlow`].
     pub fn wait(mut self) -> Result<Running, Error> {
         let deadline = Instant::now() + START;
         loop {
@@ -100,7 +100,10 @@ impl Starting {
             if ready {
                 return Ok(self.running);
             }
-            self.running.check()?;
+            if let Err(ended) = self.running.check() {
+                check_device()?;
+                return Err(ended);
+            }
         }
     }
 
@@ -144,12 +147,27 @@ impl Running {
         self.end()
     }
 
-    fn end(&mut self) -> Result<(), Error> {
+    /// Ends the process and does not wait: the kernel takes some 20 ms to give its interface back. For a caller who ends soon
+    /// himself, because until then the process stays a zombie, and who has no forwards, because their ports are taken until it is
+    /// gone.
+    pub fn let_go(mut self) {
+        self.kill();
+    }
+
+    /// False: it has ended already.
+    fn kill(&mut self) -> bool {
         if self.exit.take().is_none() {
-            return Ok(());
+            return false;
         }
         // It has nothing to finish, and a stopped one (SIGSTOP) would never see its descriptor close.
         let _ = self.child.kill();
+        true
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        if !self.kill() {
+            return Ok(());
+        }
         self.child.wait().map(drop).map_err(|error| Error::system("wait for slirp4netns", error))
     }
 
@@ -214,7 +232,8 @@ fn said(words: &[u8]) -> String {
     lines.filter(|line| !ORDINARY.iter().any(|start| line.starts_with(start))).collect::<Vec<_>>().join("; ")
 }
 
-/// Opening is the one test that permissions, device rules of a cgroup and a missing module all fail.
+/// Opening is the one test that permissions, device rules of a cgroup and a missing module all fail. For afterwards, where a reason is
+/// looked for: closing the device again waits for whoever is changing a network of this machine, some milliseconds at times.
 fn check_device() -> Result<(), Error> {
     let opened = File::options().read(true).write(true).open("/dev/net/tun");
     let errno = |error: io::Error| Errno::from_raw(error.raw_os_error().unwrap_or_default());

@@ -46,6 +46,7 @@ in_namespaces! {
     forwards_are_added_used_listed_and_removed
     a_port_in_use_is_refused_with_its_holder
     the_death_of_the_program_is_seen
+    one_that_is_let_go_ends_without_being_waited_for
     it_ends_with_the_process_that_started_it
     a_network_that_cannot_be_made_gives_the_words_of_the_program
     a_stopped_program_is_ended_all_the_same
@@ -253,6 +254,22 @@ mod body {
         hung_up(&running);
         let message = running.check().expect_err("dead").to_string();
         assert!(message.contains("signal: 9"), "{message}");
+    }
+
+    #[test]
+    #[ignore = "a body"]
+    fn one_that_is_let_go_ends_without_being_waited_for() {
+        let place = Place::new();
+        let (mut end, theirs) = std::io::pipe().expect("a pipe");
+        let give = |command: &mut Command| {
+            command.stdout(theirs);
+        };
+        let running = place.options().start(&program(), place.target(), give).expect("started").wait().expect("ready");
+        let pid = Pid::from_raw(running.pid().cast_signed());
+        running.let_go();
+        // It is this process's still, and nobody has asked for its status.
+        end.read_to_end(&mut Vec::new()).expect("its end");
+        nix::sys::wait::waitpid(pid, None).expect("a child that can be waited for");
     }
 
     /// A pipe that slirp4netns has as its stdout ends when the last process that holds it is gone.
