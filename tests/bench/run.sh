@@ -163,14 +163,6 @@ containers() {
 	if command -v runc >/dev/null; then bundle runc; fi
 	row "first run, image" 1.0 "$cold" "$((runs / 2))" "$first" runc \
 		"runc --root $work/run/runc run --bundle $work/bundle bench"
-	if command -v podman >/dev/null; then
-		podman="podman --root $work/podman/root --runroot $work/podman/run --tmpdir $work/podman/tmp"
-		podman="$podman --storage-driver overlay --cgroup-manager cgroupfs --log-level error"
-		$podman import -q "$work/busybox.tar" busybox >/dev/null 2>&1
-		# The same driver on both sides.
-		row "start, default network" 0.15 true "$((runs / 10 + 1))" "$rl run --rm busybox true" podman \
-			"$podman run --rm --network slirp4netns localhost/busybox true"
-	fi
 }
 
 . "$top/tests/bench/living.sh"
