@@ -4,6 +4,7 @@
 //! `disconnect` have changed for its next start; so they change its record, too.
 
 use std::io::Write;
+use std::net::IpAddr;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value, json};
@@ -73,6 +74,8 @@ fn create_command() -> Command {
         .arg(switch("ipv6", "IPv6, too, with a subnet of its own"))
         .arg(switch("internal", "No way out"))
         .arg(switch("disable-dns", "Containers are not found by name"))
+        .arg(several("dns", "IP", "Who is asked for names that are no container's"))
+        .arg(switch("ignore", "One of that name that is there already is left as it is, and no error"))
         .arg(several("label", "K=V", "Label of the network"))
         .arg(value("driver", "DRIVER", "bridge, the only one").short('d'))
         .arg(Arg::new("name").required(true).value_name("NAME"))
@@ -93,6 +96,7 @@ fn create(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         ipv6: matches.get_flag("ipv6"),
         internal: matches.get_flag("internal"),
         disable_dns: matches.get_flag("disable-dns"),
+        servers: words(matches, "dns").into_iter().map(server).collect::<Result<_>>()?,
         labels: env::labels(&[], &labels)?.into_iter().collect(),
         ..Wish::default()
     };
@@ -108,9 +112,17 @@ fn create(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         }
     }
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
-    let made = Networks::open(&host.dirs).create(one(matches, "name"), new_id()?, wish)?;
-    println!("{}", made.name);
+    let (store, name) = (Networks::open(&host.dirs), one(matches, "name"));
+    let is_there = || matches.get_flag("ignore") && store.find(name).is_ok_and(|found| found.name == name);
+    match store.create(name, new_id()?, wish) {
+        Err(error) if !is_there() => return Err(error),
+        _ => println!("{name}"),
+    }
     Ok(0)
+}
+
+fn server(word: &str) -> Result<IpAddr> {
+    word.parse().map_err(|_| Error::new(&command_line::USAGE, format!("--dns {word:?}: expected an IP address")))
 }
 
 fn ls_command() -> Command {
@@ -203,6 +215,7 @@ fn document(network: &Definition, dirs: &Dirs) -> Value {
         "IPAM": { "Driver": "default", "Config": ipam },
         "Internal": network.internal,
         "DNSEnabled": network.dns,
+        "NetworkDNSServers": network.servers,
         "Containers": containers,
         "Options": {},
         "Labels": network.labels,
@@ -291,9 +304,7 @@ fn connect(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         let mut joining = Joining::of(&membership, &network, &container.record.id, &container.record.name, index);
         joining.default_route = taken.is_empty();
         named::connect(&joining, &host.dirs.run, running.pid)?;
-        if let Some(resolver) = network.resolver() {
-            named::add_resolver(&container.run, resolver);
-        }
+        network.resolvers().into_iter().for_each(|resolver| named::add_resolver(&container.run, resolver));
     }
     members.push(membership);
     keep(&container)

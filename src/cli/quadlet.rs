@@ -1,4 +1,4 @@
-//! `rl quadlet`: units from podman's `.container` and `.volume` files.
+//! `rl quadlet`: units from podman's `.container`, `.volume` and `.network` files.
 //!
 //! Owns where the files lie, where the units go, and what [Install] says, which nobody but a generator does for a unit that was generated.
 //! The surprise: installed under the name `rl-user-generator` this program is a generator of systemd's user manager
@@ -6,6 +6,7 @@
 
 mod container;
 mod file;
+mod network;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -30,7 +31,7 @@ fn command() -> Command {
         .arg(Arg::new("user").long("user").action(ArgAction::SetTrue).help("As always: rl makes units of the user's manager"))
         .arg(Arg::new("dirs").num_args(0..=3).value_name("DIR").help("Where the units go (a generator is given three); without it, as --dryrun"))
         .after_help(
-            "Files: *.container and *.volume of $QUADLET_UNIT_DIRS, or of ~/.config/containers/systemd, $XDG_RUNTIME_DIR/containers/systemd, \
+            "Files: *.container, *.volume and *.network of $QUADLET_UNIT_DIRS, or of ~/.config/containers/systemd, $XDG_RUNTIME_DIR/containers/systemd, \
              /etc/containers/systemd/users/UID and /etc/containers/systemd/users.\n\nExamples:\n  rl quadlet                                   \
              look at what would be made\n  rl quadlet ~/.config/systemd/user && systemctl --user daemon-reload\n  sudo ln -s $(command \
              -v rl) /etc/systemd/user-generators/rl-user-generator     for all users, at each login and reload",
@@ -69,7 +70,8 @@ fn make(globals: &Globals, to: Option<&Path>) -> Result<u8> {
         let made = match kind {
             "container" => container::container(stem, path, file, &rl, &found),
             "volume" => container::volume(stem, path, file, &rl),
-            other => Err(vec![format!("rl knows no .{other} files, only .container and .volume")]),
+            "network" => network::network(stem, path, file, &rl),
+            other => Err(vec![format!("rl knows no .{other} files, only .container, .volume and .network")]),
         };
         match (made, to) {
             (Err(wrong), _) => wrong.iter().for_each(|why| complain(path, why)),
@@ -101,6 +103,12 @@ impl Others for Found {
         let (_, read) = self.0.get(file)?;
         let stem = file.strip_suffix(".volume")?;
         read.as_ref().ok().map(|file| container::volume_name(stem, file))
+    }
+
+    fn network(&self, file: &str) -> Option<(String, String)> {
+        let (_, read) = self.0.get(file)?;
+        let stem = file.strip_suffix(".network")?;
+        read.as_ref().ok().map(|file| (network::network_name(stem, file), network::unit(stem, file)))
     }
 }
 
@@ -140,7 +148,7 @@ impl Found {
     }
 }
 
-/// podman's; of which two are known.
+/// podman's; of which three are known.
 const KINDS: [&str; 7] = [".container", ".volume", ".network", ".pod", ".kube", ".image", ".build"];
 
 fn read(path: &Path) -> Result<File, String> {

@@ -49,6 +49,9 @@ pub struct Definition {
     pub internal: bool,
     /// Without it nobody is found by name.
     pub dns: bool,
+    /// `--dns`: who is asked for all other names; none: whom the host asks.
+    #[serde(default)]
+    pub servers: Vec<IpAddr>,
     /// `--label`.
     pub labels: BTreeMap<String, String>,
 }
@@ -241,11 +244,16 @@ impl Definition {
     }
 
     /// Whom its containers ask for names.
-    pub fn resolver(&self) -> Option<IpAddr> {
-        match (self.dns, self.internal) {
-            (true, _) => Some(self.v4.gateway),
-            (false, false) => Some(self.outer().dns().into()),
-            (false, true) => None,
+    pub fn resolvers(&self) -> Vec<IpAddr> {
+        if self.dns { vec![self.v4.gateway] } else { self.upstream() }
+    }
+
+    /// Who is asked for names that are no container's.
+    pub fn upstream(&self) -> Vec<IpAddr> {
+        match (self.servers.as_slice(), self.internal) {
+            ([], true) => Vec::new(),
+            ([], false) => vec![self.outer().dns().into()],
+            (given, _) => given.to_vec(),
         }
     }
 }

@@ -88,23 +88,26 @@ mod everywhere {
         let file = |name: &str, text: &str| std::fs::write(files.join(name), text).expect("write");
         file(
             "web.container",
-            "[Unit]\nDescription=a web\n[Container]\nImage=busybox\nExec=sh -c \"sleep 1000\"\nVolume=data.volume:/data\n\
+            "[Unit]\nDescription=a web\n[Container]\nImage=busybox\nExec=sh -c \"sleep 1000\"\nVolume=data.volume:/data\nNetwork=my.network:alias=w\n\
              [Service]\nRestart=always\n[Install]\nWantedBy=default.target\n",
         );
         file("data.volume", "[Volume]\nLabel=a=b\n");
-        file("bad.container", "[Container]\nImage=busybox\nSecret=s\nAutoUpdate=registry\n");
-        file("my.network", "[Network]\n");
+        file("bad.container", "[Container]\nImage=busybox\nSecret=s\nPod=a.pod\n");
+        file("my.network", "[Network]\nSubnet=10.78.0.0/24\nInternal=yes\n");
+        file("my.pod", "[Pod]\n");
         std::fs::create_dir(files.join("web.container.d")).expect("mkdir");
         file("web.container.d/10.conf", "[Container]\nEnvironment=A=1\n");
         let dirs = files.to_string_lossy().into_owned();
         let out =
             rl.command(&["quadlet", &units.to_string_lossy()]).env("QUADLET_UNIT_DIRS", &dirs).output().fails_with(1);
-        for named in ["Secret=", "AutoUpdate=", ".network"] {
+        for named in ["Secret=", "Pod=", ".pod files"] {
             assert!(out.stderr.contains(named), "{}", out.stderr);
         }
         let unit = std::fs::read_to_string(units.join("web.service")).expect("a unit");
         for wanted in [
             "Requires=data-volume.service\n",
+            "Requires=my-network.service\n",
+            "--network=systemd-my:alias=w",
             "--volume=systemd-data:/data",
             "--env=A=1",
             "Restart=always\n",
@@ -115,7 +118,15 @@ mod everywhere {
         let link = std::fs::read_link(units.join("default.target.wants/web.service")).expect("a link");
         assert_eq!(link, Path::new("../web.service"));
         assert!(!units.join("bad.service").exists());
-        verified(&[&units.join("web.service"), &units.join("data-volume.service")]);
+        verified(&[&units.join("web.service"), &units.join("data-volume.service"), &units.join("my-network.service")]);
+        // Twice, as a unit that is started again does it.
+        let network = std::fs::read_to_string(units.join("my-network.service")).expect("a unit");
+        for _ in 0..2 {
+            rl.plain_shell(&line(&network, "ExecStart", 0)).success();
+        }
+        let subnet =
+            rl.run(&["network", "inspect", "-f", "{{json .IPAM.Config}} {{.Internal}}", "systemd-my"]).success().stdout;
+        assert!(subnet.contains("10.78.0.0/24") && subnet.ends_with("true\n"), "{subnet}");
         let shown = rl.command(&["quadlet"]).env("QUADLET_UNIT_DIRS", &dirs).output().fails_with(1);
         assert!(shown.stdout.contains("# web.service\n"), "{}", shown.stdout);
         // As systemd calls a generator: by its name, with three directories.

@@ -1,6 +1,7 @@
 //! Networks by name: containers that find each other, and those that must not.
 
 mod as_user {
+    use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
     use std::process::Command;
     use std::time::Duration;
@@ -172,6 +173,43 @@ mod as_user {
         ended(server);
     }
 
+    /// An ip(8) that fails the first time it is to make the interface of the first container.
+    fn failing_ip(rl: &Rl) -> String {
+        let dir = rl.dir("programs");
+        let real = ["/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip", "/bin/ip"];
+        let real = real.iter().find(|path| Path::new(path).exists()).expect("ip");
+        let text = format!(
+            "#!/bin/sh\nwords=$(cat)\ncase $words in *'name rl0 '*) [ -e {0}/failed ] || {{ : >{0}/failed; echo 'not yet' >&2; \
+             exit 1; }};; esac\nprintf '%s\\n' \"$words\" | exec {real} \"$@\"\n",
+            dir.display()
+        );
+        std::fs::write(dir.join("ip"), text).expect("write");
+        std::fs::set_permissions(dir.join("ip"), std::fs::Permissions::from_mode(0o755)).expect("chmod");
+        format!("{}:{}", dir.display(), std::env::var("PATH").unwrap_or_default())
+    }
+
+    #[test]
+    fn a_place_that_is_not_got_back_is_told_and_tried_again() {
+        if !works() {
+            return;
+        }
+        let rl = Rl::new();
+        rl.run(&["network", "create", "web"]).success();
+        let server = up(&rl, &["--name=server", "--network=web"], SERVER);
+        kill(Pid::from_raw(holder(&rl)), Signal::SIGKILL).expect("kill");
+        let look = "ip -o -4 addr show eth0; echo up; cat";
+        let words = ["run", "--rm", "-i", "--network=web", "busybox", "sh", "-c", look];
+        let path = failing_ip(&rl);
+        let mut next = rl.command(&words).env("PATH", &path).piped_stdin().spawn();
+        next.wait_for_line("up");
+        assert_eq!(sh(&rl, &["--network=web"], &ask("server")), "hello\n");
+        next.close_stdin();
+        let next = next.finish().success();
+        assert!(next.stderr.contains("server is without it") && next.stderr.contains("not yet"), "{}", next.stderr);
+        assert!(next.stdout.contains("10.89.0.3/24"), "the address of the first one stays its own: {}", next.stdout);
+        ended(server);
+    }
+
     #[test]
     fn an_internal_network_has_no_way_out_and_one_without_names_has_none() {
         if !works() {
@@ -241,6 +279,15 @@ mod body {
         let out = rl.run(&["run", "--rm", "--network=web", "busybox", "sh", "-c", &script]).success().stdout;
         assert_eq!(out, "four\n1\nsix\n");
         rl.run(&["network", "create", "--internal", "inner"]).success();
+        rl.run(&["network", "create", &format!("--dns={SECOND}"), "--disable-dns", "heard"]).success();
+        let out = rl.run(&["run", "--rm", "--network=heard", "busybox", "cat", "/etc/resolv.conf"]).success().stdout;
+        assert_eq!(out, format!("nameserver {SECOND}\n"));
+        rl.run(&["network", "create", &format!("--dns={SECOND}"), "own"]).success();
+        // The host's own has nothing to say any more.
+        resolver(&rl, "nameserver 192.0.2.53\n");
+        let script = "nslookup any.example | grep -c 203.0.113.5";
+        let out = rl.run(&["run", "--rm", "--network=own", "busybox", "sh", "-c", script]).success().stdout;
+        assert_eq!(out, "1\n");
         let script = format!("nc -w 2 {SECOND} 80 || echo no way");
         let out = rl.run(&["run", "--rm", "--network=inner", "busybox", "sh", "-c", &script]).success().stdout;
         assert_eq!(out, "no way\n");

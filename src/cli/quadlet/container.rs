@@ -113,6 +113,8 @@ pub(super) struct Made {
 pub(super) trait Others {
     /// The name of the volume of `NAME.volume`; None: there is no such file.
     fn volume(&self, file: &str) -> Option<String>;
+    /// The network of `NAME.network`, and its unit; None: there is no such file.
+    fn network(&self, file: &str) -> Option<(String, String)>;
 }
 
 /// The service of `stem.container`; what is wrong with it, all at once.
@@ -202,7 +204,13 @@ pub(super) fn volume_name(stem: &str, file: &File) -> String {
 }
 
 /// The file's own sections, with what makes it a service; its own one is kept for people, as podman does it.
-fn sections(path: &Path, file: &File, own: &str, needs: &[String], lines: Vec<(String, String)>) -> Sections {
+pub(super) fn sections(
+    path: &Path,
+    file: &File,
+    own: &str,
+    needs: &[String],
+    lines: Vec<(String, String)>,
+) -> Sections {
     let pair = |key: &str, value: String| (key.to_owned(), value);
     let mut unit = file.lines("Unit").to_vec();
     unit.push(pair("SourcePath", path.display().to_string().replace('%', "%%")));
@@ -308,16 +316,30 @@ impl Create<'_> {
             }
             "Notify" if value != "healthy" && !truth(value)? => {}
             "Notify" => return not_here("rl tells systemd that the container runs; the container can't"),
-            "Network" if value.ends_with(".network") || value.ends_with(".container") => {
-                return not_here("rl quadlet reads .container and .volume files");
-            }
-            "Network" => self.flag("network", value),
+            "Network" => self.network(value)?,
             "Volume" => self.volume(value)?,
             "StartWithPod" | "HealthLogDestination" | "DefaultDependencies" => {
                 return not_here("it is not known to rl");
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// `NAME.network[:ip=...]`, or as it stands.
+    fn network(&mut self, value: &str) -> Result<(), String> {
+        let (network, options) =
+            value.split_once(':').map_or((value, ""), |(network, _)| (network, &value[network.len()..]));
+        if network.ends_with(".container") {
+            return Err(format!("{value}: Network=container:NAME is what rl knows"));
+        }
+        if !network.ends_with(".network") {
+            self.flag("network", value);
+            return Ok(());
+        }
+        let (name, unit) = self.others.network(network).ok_or_else(|| format!("there is no file {network}"))?;
+        self.needs.push(format!("{unit}.service"));
+        self.flag("network", &format!("{name}{options}"));
         Ok(())
     }
 
@@ -351,7 +373,7 @@ impl Create<'_> {
         let command = last("Exec").map_or(Ok(Vec::new()), |text| split(&text))?;
         match (last("Image"), last("Rootfs")) {
             (Some(image), None) if [".image", ".build"].iter().any(|kind| image.ends_with(kind)) => {
-                Err(format!("[Container] Image={image}: rl quadlet reads .container and .volume files"))
+                Err(format!("[Container] Image={image}: rl quadlet reads .container, .volume and .network files"))
             }
             (Some(image), None) => Ok((vec![image], command)),
             (None, Some(root)) => Ok((vec!["--rootfs".to_owned(), root], command)),
@@ -369,6 +391,9 @@ mod tests {
     impl Others for None_ {
         fn volume(&self, file: &str) -> Option<String> {
             (file == "data.volume").then(|| "systemd-data".to_owned())
+        }
+        fn network(&self, file: &str) -> Option<(String, String)> {
+            (file == "my.network").then(|| ("systemd-my".to_owned(), "my-network".to_owned()))
         }
     }
 
@@ -422,12 +447,20 @@ mod tests {
     }
 
     #[test]
+    fn a_network_of_a_file_is_there_before() {
+        let text = "[Container]\nImage=debian\nNetwork=my.network:ip=10.7.0.5\nNetwork=other\n";
+        assert_eq!(create(text), "--name=systemd-%N --network=systemd-my:ip=10.7.0.5 --network=other debian");
+        let made = made(text).expect("a service");
+        assert!(made.sections[0].1.contains(&("After".to_owned(), "my-network.service".to_owned())));
+    }
+
+    #[test]
     fn what_is_not_known_is_named_and_makes_no_unit() {
         let wrong =
-            made("[Container]\nImage=a\nSecret=x\nNetwork=my.network\nPod=a.pod\nEnvironmentHost=yes\nReloadCmd=a\nReloadSignal=HUP\n")
+            made("[Container]\nImage=a\nSecret=x\nNetwork=no.network\nPod=a.pod\nEnvironmentHost=yes\nReloadCmd=a\nReloadSignal=HUP\n")
                 .expect_err("wrong");
         let all = wrong.join("\n");
-        for key in ["Secret", "my.network", "Pod=", "EnvironmentHost", "not both"] {
+        for key in ["Secret", "no.network", "Pod=", "EnvironmentHost", "not both"] {
             assert!(all.contains(key), "{all}");
         }
         assert!(made("[Container]\nExec=a\n").is_err() && made("[Container]\nImage=a\nRootfs=/b\n").is_err());

@@ -40,15 +40,25 @@ struct Holder {
     held: File,
     slirp: Option<slirp4netns_ctl::Running>,
     resolver: Option<Resolver>,
-    leases: Vec<(Lease, OwnedFd)>,
+    members: Vec<Member>,
 }
 
-/// Starts it, and waits until the network is there.
+/// A container that lives and has its addresses.
+struct Member {
+    lease: Lease,
+    pidfd: OwnedFd,
+    /// Why it has no interface. Its addresses stay its own, and it is tried again whenever somebody joins.
+    unplugged: Option<String>,
+}
+
+/// Starts it, and waits until the network is there. Of a container that was in there before and could not be given its place again it
+/// says so on stderr.
 ///
 /// # Errors
 /// `RL0710` with what it says.
 pub(super) fn start(network: &Definition, tools: Tools, dir: &Path) -> Result<()> {
-    let doing = || format!("make the network {}", network.name);
+    let name = network.name.clone();
+    let doing = || format!("make the network {name}");
     let listener = listen(&dir.join(talk::SOCKET)).context(&codes::NAMED, doing)?;
     let (mut answer, tell) = std::io::pipe().context(&codes::NAMED, doing)?;
     let network = network.clone();
@@ -57,8 +67,12 @@ pub(super) fn start(network: &Definition, tools: Tools, dir: &Path) -> Result<()
     let _ = between.and_then(wait_pid).context(&codes::NAMED, doing)?;
     let mut said = String::new();
     answer.read_to_string(&mut said).context(&codes::NAMED, doing)?;
-    match said.as_str() {
-        "ok" => Ok(()),
+    let (word, warnings) = said.split_once('\n').unwrap_or((&said, ""));
+    match word {
+        "ok" => {
+            warnings.lines().for_each(|line| eprintln!("rl: the network {name}: {line}"));
+            Ok(())
+        }
         "" => Err(Error::new(&codes::NAMED, doing()).because("its holder has ended")),
         why => Err(Error::new(&codes::NAMED, doing()).because(why)),
     }
@@ -74,7 +88,10 @@ fn hold(network: Definition, tools: Tools, dir: PathBuf, listener: &OwnedFd, mut
     let _ = prctl::set_name(c"rl: network");
     let socket = dir.join(talk::SOCKET);
     let made = settled.map_err(|errno| errno.to_string()).and_then(|()| Holder::new(network, tools, dir));
-    let said = made.as_ref().err().cloned().unwrap_or_else(|| "ok".to_owned());
+    let said = match &made {
+        Ok(holder) => holder.complaints().fold("ok".to_owned(), |all, one| all + "\n" + &one),
+        Err(why) => why.replace('\n', " "),
+    };
     let told = tell.write_all(said.as_bytes());
     drop(tell);
     match (made, told) {
@@ -84,6 +101,10 @@ fn hold(network: Definition, tools: Tools, dir: PathBuf, listener: &OwnedFd, mut
             1
         }
     }
+}
+
+fn has_ended(pidfd: &OwnedFd) -> bool {
+    poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) != Ok(0)
 }
 
 impl Holder {
@@ -98,27 +119,63 @@ impl Holder {
         }
         let held = links::namespace(&sysctls)?;
         links::bridge(&tools.ip, &held, &network)?;
-        let mut holder = Self { network, tools, dir, held, slirp: None, resolver: None, leases: Vec::new() };
+        let mut holder = Self { network, tools, dir, held, slirp: None, resolver: None, members: Vec::new() };
         holder.open_way_out()?;
         if let Some(nft) = &holder.tools.nft {
             let nat = "table inet rl {\nchain out {\ntype nat hook postrouting priority srcnat;\noifname \"tap0\" masquerade\n}\n}\n";
             links::nft(nft, &holder.held, nat)?;
         }
         // Of a holder that was killed: its containers lost their network with it, and get the same places again.
-        for lease in
-            super::leases(holder.dir.parent().and_then(Path::parent).unwrap_or(&holder.dir), &holder.network.name)
-        {
-            if let Ok(theirs) = File::open(procfs::namespace(lease.pid, "net")) {
-                // The kernel takes its time with the killed one's namespace: the old interface may be there still.
-                let _ = links::clear(&holder.tools.ip, &theirs, &lease.interface);
-                let _ = holder.plug(lease, &theirs);
+        let run = holder.dir.parent().and_then(Path::parent).unwrap_or(&holder.dir);
+        for lease in super::leases(run, &holder.network.name) {
+            // None: it has ended meanwhile.
+            if let Some(pidfd) = open_pidfd(Pid::from_raw(lease.pid)).ok().filter(|_| lease.is_alive()) {
+                holder.members.push(Member { lease, pidfd, unplugged: Some(String::new()) });
             }
         }
-        if let Some(program) = &holder.tools.resolver {
-            let leases: Vec<_> = holder.leases.iter().map(|(lease, _)| lease.clone()).collect();
-            holder.resolver = Some(Resolver::start(program, &holder.network, &holder.held, &holder.dir, &leases)?);
-        }
+        holder.plug_again();
         Ok(holder)
+    }
+
+    /// Who has lost its place to a holder that was killed gets it back.
+    fn plug_again(&mut self) {
+        for member in self.members.iter_mut().filter(|member| member.unplugged.is_some()) {
+            let Member { lease, .. } = member;
+            let plugged = File::open(procfs::namespace(lease.pid, "net")).map_err(|error| error.to_string());
+            let plugged = plugged.and_then(|theirs| {
+                // The kernel takes its time with the killed one's namespace: the old interface may be there still.
+                let _ = links::clear(&self.tools.ip, &theirs, &lease.interface);
+                links::plug(&self.tools.ip, &self.held, &self.network, lease, &theirs)
+            });
+            member.unplugged = plugged.err();
+        }
+    }
+
+    fn complaints(&self) -> impl Iterator<Item = String> {
+        let why = |member: &Member| {
+            let why = member.unplugged.as_ref()?.replace('\n', " ");
+            Some(format!("{} is without it until somebody joins: {why}", member.lease.names.join(", ")))
+        };
+        self.members.iter().filter_map(why)
+    }
+
+    fn leases(&self) -> Vec<Lease> {
+        self.members.iter().map(|member| member.lease.clone()).collect()
+    }
+
+    /// The one who knows names, also in place of one that has ended. It is started with the first who joins and not before: told of
+    /// more names, it stops listening for a moment (aardvark-dns 1.4.0).
+    fn tell_resolver(&mut self) -> Said<()> {
+        let Some(program) = &self.tools.resolver else { return Ok(()) };
+        let leases = self.leases();
+        match self.resolver.as_ref().filter(|resolver| resolver.is_alive()) {
+            Some(resolver) => resolver.update(&self.network, &leases).map_err(|error| error.to_string()),
+            None if leases.is_empty() => Ok(()),
+            None => {
+                self.resolver = Some(Resolver::start(program, &self.network, &self.held, &self.dir, &leases)?);
+                Ok(())
+            }
+        }
     }
 
     /// slirp4netns, also in place of one that has ended.
@@ -136,8 +193,8 @@ impl Holder {
     fn serve(&mut self, listener: &OwnedFd) -> u8 {
         loop {
             let mut polls = vec![PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
-            polls.extend(self.leases.iter().map(|(_, pidfd)| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)));
-            let idle = if self.leases.is_empty() { PollTimeout::from(AGAIN_MS) } else { PollTimeout::NONE };
+            polls.extend(self.members.iter().map(|member| PollFd::new(member.pidfd.as_fd(), PollFlags::POLLIN)));
+            let idle = if self.members.is_empty() { PollTimeout::from(AGAIN_MS) } else { PollTimeout::NONE };
             if poll(&mut polls, idle).is_err_and(|errno| errno != nix::errno::Errno::EINTR) {
                 return 1;
             }
@@ -146,7 +203,7 @@ impl Holder {
             if asked {
                 talk::serve(listener, |request, theirs| self.answer(request, theirs));
             }
-            if self.leases.is_empty() && self.may_end() {
+            if self.members.is_empty() && self.may_end() {
                 return 0;
             }
         }
@@ -163,13 +220,10 @@ impl Holder {
     }
 
     fn forget_the_dead(&mut self) {
-        let before = self.leases.len();
-        self.leases.retain(|(_, pidfd)| {
-            let mut polls = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-            poll(&mut polls, PollTimeout::ZERO) == Ok(0)
-        });
-        if self.leases.len() != before {
-            self.publish();
+        let before = self.members.len();
+        self.members.retain(|member| !has_ended(&member.pidfd));
+        if self.members.len() != before {
+            let _ = self.publish();
         }
     }
 
@@ -185,11 +239,12 @@ impl Holder {
 
     fn join(&mut self, joining: Joining, pid: i32, theirs: &File) -> Said<Lease> {
         self.open_way_out()?;
-        if self.leases.iter().any(|(lease, _)| lease.id == joining.id) {
+        self.plug_again();
+        if self.members.iter().any(|member| member.lease.id == joining.id) {
             return Err("the container is in it already".to_owned());
         }
         let taken = |lease: &Lease| [Some(lease.ip), lease.ip6];
-        let taken: Vec<IpAddr> = self.leases.iter().flat_map(|(lease, _)| taken(lease)).flatten().collect();
+        let taken: Vec<IpAddr> = self.members.iter().flat_map(|member| taken(&member.lease)).flatten().collect();
         let none = |asked: Option<IpAddr>| match asked {
             Some(asked) => format!("{asked} is another's, or not in the network"),
             None => "all its addresses are taken".to_owned(),
@@ -202,7 +257,7 @@ impl Holder {
             None if asked.is_some() => return Err("it has no IPv6".to_owned()),
             None => None,
         };
-        let ports: Vec<u32> = self.leases.iter().map(|(lease, _)| lease.port).collect();
+        let ports: Vec<u32> = self.members.iter().map(|member| member.lease.port).collect();
         let lease = Lease {
             id: joining.id,
             names: joining.names,
@@ -214,32 +269,29 @@ impl Holder {
             pid,
             start_time: procfs::start_time(pid).ok_or("the container has ended")?,
         };
-        self.plug(lease.clone(), theirs)?;
-        self.publish();
+        let pidfd = open_pidfd(Pid::from_raw(lease.pid)).map_err(|errno| errno.to_string())?;
+        links::plug(&self.tools.ip, &self.held, &self.network, &lease, theirs)?;
+        self.members.push(Member { lease: lease.clone(), pidfd, unplugged: None });
+        if let Err(why) = self.publish() {
+            self.leave(&lease.id);
+            return Err(why);
+        }
         Ok(lease)
     }
 
-    fn plug(&mut self, lease: Lease, theirs: &File) -> Said<()> {
-        let pidfd = open_pidfd(Pid::from_raw(lease.pid)).map_err(|errno| errno.to_string())?;
-        links::plug(&self.tools.ip, &self.held, &self.network, &lease, theirs)?;
-        self.leases.push((lease, pidfd));
-        Ok(())
-    }
-
     fn leave(&mut self, id: &str) -> Option<Lease> {
-        let at = self.leases.iter().position(|(lease, _)| lease.id == id)?;
-        let (lease, _) = self.leases.remove(at);
+        let at = self.members.iter().position(|member| member.lease.id == id)?;
+        let lease = self.members.remove(at).lease;
         let _ = links::unplug(&self.tools.ip, &self.held, lease.port);
-        self.publish();
+        let _ = self.publish();
         Some(lease)
     }
 
-    /// For whoever reads the list, and for those who ask for names. Best effort: what could not be written is written next time.
-    fn publish(&self) {
-        let leases: Vec<_> = self.leases.iter().map(|(lease, _)| lease.clone()).collect();
-        if let Some(resolver) = &self.resolver {
-            let _ = resolver.update(&self.network, &leases);
-        }
-        let _ = state::write_replacing(&self.dir.join("leases.json"), &Leases { version: VERSION, leases }, false);
+    /// For those who ask for names, and for whoever reads the list; that is best effort: what could not be written is written next time.
+    fn publish(&mut self) -> Said<()> {
+        let told = self.tell_resolver();
+        let leases = Leases { version: VERSION, leases: self.leases() };
+        let _ = state::write_replacing(&self.dir.join("leases.json"), &leases, false);
+        told
     }
 }

@@ -8,9 +8,11 @@ use std::ffi::CString;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read, Write as _};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns};
@@ -21,8 +23,9 @@ use nix::unistd::Pid;
 use super::Lease;
 use crate::network::egress::null_stdio;
 use crate::spec::networks::Definition;
-use crate::sys::child::{close_all_but, exit_now, fork, reap_any, signal_pidfd, wait_pid};
+use crate::sys::child::{close_all_but, exit_now, fork, reap_any, signal_pidfd, wait_pid, wait_pidfd};
 use crate::sys::clone::{Child, Side, clone};
+use crate::sys::signal::ignore;
 
 #[derive(Debug)]
 pub(super) struct Resolver {
@@ -45,19 +48,24 @@ impl Resolver {
         std::fs::create_dir(&config).map_err(failed)?;
         configure(network, dir, leases).map_err(failed)?;
         // An internal network has nobody to ask: its own loopback, where nobody listens, says so at once.
-        let server = if network.internal { [127, 0, 0, 1].into() } else { network.outer().dns() };
+        let mut servers = network.upstream();
+        if servers.is_empty() {
+            servers.push(IpAddr::from([127, 0, 0, 1]));
+        }
         let resolv = dir.join("resolv.conf");
-        std::fs::write(&resolv, format!("nameserver {server}\n")).map_err(failed)?;
+        let text: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+        std::fs::write(&resolv, text).map_err(failed)?;
         let words = [program.as_os_str().as_bytes(), b"--config", config.as_os_str().as_bytes(), b"-p", b"53", b"run"];
         let words: Result<Vec<CString>, _> = words.iter().map(|word| CString::new(*word)).collect();
         let words = words.map_err(|error| error.to_string())?;
+        let listening = 1 + usize::from(network.v6.is_some());
         let (mut answer, tell) = std::io::pipe().map_err(failed)?;
         let child =
             match clone(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS).map_err(|errno| errno.to_string())? {
                 Side::Parent(child) => child,
                 Side::Child => {
                     drop(answer);
-                    exit_now(keep(&words, &resolv, held, tell))
+                    exit_now(keep(&words, &resolv, held, listening, tell))
                 }
             };
         drop(tell);
@@ -69,6 +77,11 @@ impl Resolver {
                 Err(format!("{} did not start", program.display()))
             }
         }
+    }
+
+    /// Its first process ends with the last one that it has started, and is reaped here.
+    pub(super) fn is_alive(&self) -> bool {
+        matches!(wait_pidfd(self.child.pidfd.as_fd(), false), Ok(None))
     }
 
     pub(super) fn update(&self, network: &Definition, leases: &[Lease]) -> std::io::Result<()> {
@@ -93,8 +106,28 @@ fn configure(network: &Definition, dir: &Path, leases: &[Lease]) -> std::io::Res
     std::fs::rename(staged, dir.join("dns").join(&network.name))
 }
 
+/// How long it may take to listen: as slirp4netns.
+const START: Duration = Duration::from_secs(30);
+
+/// It calls itself ready before it listens (1.4.0), and there is nothing that says when: so the kernel's table is looked at.
+fn listens(sockets: usize) -> bool {
+    let deadline = Instant::now() + START;
+    let table = |name: &str| std::fs::read_to_string(format!("/proc/self/net/{name}")).unwrap_or_default();
+    let port = |line: &&str| line.split_ascii_whitespace().nth(1).is_some_and(|local| local.ends_with(":0035"));
+    loop {
+        let found: usize = ["udp", "udp6"].map(|name| table(name).lines().filter(port).count()).iter().sum();
+        if found >= sockets {
+            return true;
+        }
+        if kill(Pid::from_raw(-1), None).is_err() || Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// The first process of its pid namespace.
-fn keep(words: &[CString], resolv: &Path, held: &File, mut tell: std::io::PipeWriter) -> u8 {
+fn keep(words: &[CString], resolv: &Path, held: &File, sockets: usize, mut tell: std::io::PipeWriter) -> u8 {
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     let waited: SigSet = [Signal::SIGHUP, Signal::SIGCHLD].into_iter().collect();
     let none = None::<&str>;
@@ -110,13 +143,15 @@ fn keep(words: &[CString], resolv: &Path, held: &File, mut tell: std::io::PipeWr
         return 1;
     }
     let started = fork(|| {
+        // It calls itself ready before it handles SIGHUP, which would end it until then. It reads its names after that, so none is lost.
+        let _ = ignore(Signal::SIGHUP);
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
         let _ = nix::unistd::execv(&words[0], words);
         127
     });
     // It has gone into the background when this one has ended.
     let Ok(Ok(exit)) = started.map(wait_pid) else { return 1 };
-    if exit.status() != 0 || tell.write_all(b"k").is_err() {
+    if exit.status() != 0 || !listens(sockets) || tell.write_all(b"k").is_err() {
         return 1;
     }
     drop(tell);

@@ -26,6 +26,8 @@ pub struct Wish {
     pub internal: bool,
     /// No names.
     pub disable_dns: bool,
+    /// Who is asked for other names.
+    pub servers: Vec<IpAddr>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
 }
@@ -119,7 +121,7 @@ impl Networks {
             given => given,
         };
         let created = state::now();
-        let Wish { internal, disable_dns, labels, .. } = wish;
+        let Wish { internal, disable_dns, servers, labels, .. } = wish;
         let made = Definition {
             version: VERSION,
             name: name.to_owned(),
@@ -129,6 +131,7 @@ impl Networks {
             v6,
             internal,
             dns: !disable_dns,
+            servers,
             labels,
         };
         state::write_replacing(&self.file(name), &made, true)?;
