@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceBuilder, LinuxNamespaceType, Process, Spec};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::labels;
 use crate::error::{Context, Error, Result, catalog::command_line};
@@ -77,6 +78,21 @@ pub fn process(file: &Path) -> Result<Process> {
     document(file)
 }
 
+/// The types know these by other names, and not by the specification's.
+const RENAMED: [(&str, &str); 2] =
+    [("SCHED_FLAG_RESET_ON_FORK", "SCHED_RESET_ON_FORK"), ("SCHED_FLAG_DL_OVERRUN", "SCHED_FLAG_D_L_OVERRUN")];
+
+/// In a whole document or in that of a process.
+fn rename_flags(document: &mut Value) {
+    for place in ["/process/scheduler/flags", "/scheduler/flags"] {
+        for flag in document.pointer_mut(place).and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some((_, other)) = RENAMED.iter().find(|(name, _)| flag == name) {
+                *flag = (*other).into();
+            }
+        }
+    }
+}
+
 fn document<T: DeserializeOwned>(file: &Path) -> Result<T> {
     use std::io::Read;
     let doing = || format!("read {}", file.display());
@@ -84,9 +100,16 @@ fn document<T: DeserializeOwned>(file: &Path) -> Result<T> {
     let opened = std::fs::File::open(file).context(&command_line::INPUT_FILE, doing)?;
     opened.take(MOST).read_to_end(&mut text).context(&command_line::INPUT_FILE, doing)?;
     let reader = &mut serde_json::Deserializer::from_slice(&text);
-    serde_path_to_error::deserialize(reader).map_err(|error| {
+    serde_path_to_error::deserialize(reader).or_else(|error| {
         let place = error.path().to_string();
-        bad(&place, &format!("can't be read: {}", error.inner()))
+        let told = |place: &str, error: &serde_json::Error| bad(place, &format!("can't be read: {error}"));
+        match serde_json::from_slice::<Value>(&text) {
+            Ok(mut value) if place.contains("scheduler.flags") => {
+                rename_flags(&mut value);
+                serde_path_to_error::deserialize(value).map_err(|error| told(&error.path().to_string(), error.inner()))
+            }
+            _ => Err(told(&place, error.inner())),
+        }
     })
 }
 
@@ -155,6 +178,22 @@ mod tests {
     fn what_is_of_the_wrong_kind_is_named_by_its_place() {
         let error = text(r#"{"ociVersion":"1.0.2","process":{"cwd":"/","user":{"uid":"x"}},"root":{"path":"rootfs"}}"#);
         assert!(error.expect_err("a string").summary().contains("process.user.uid"));
+    }
+
+    #[test]
+    fn all_flags_of_a_scheduler_are_known_by_the_specifications_names() {
+        let of = |flag: &str| {
+            text(&format!(
+                r#"{{"ociVersion":"1.3.0","root":{{"path":"rootfs"}},"process":{{"cwd":"/","user":{{"uid":0,"gid":0}},"args":["x"],
+                "scheduler":{{"policy":"SCHED_BATCH","flags":["{flag}"]}}}}}}"#
+            ))
+        };
+        for name in
+            ["RESET_ON_FORK", "RECLAIM", "DL_OVERRUN", "KEEP_POLICY", "KEEP_PARAMS", "UTIL_CLAMP_MIN", "UTIL_CLAMP_MAX"]
+        {
+            assert!(of(&format!("SCHED_FLAG_{name}")).is_ok(), "{name}");
+        }
+        assert!(of("SCHED_FLAG_NONE").expect_err("unknown").summary().contains("process.scheduler.flags"));
     }
 
     #[test]

@@ -8,13 +8,13 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Capabilities, Linux, LinuxNamespaceType, LinuxSeccompAction, Spec};
+use oci_spec::runtime::{Capabilities, Linux, LinuxNamespaceType, LinuxSeccompAction, LinuxSeccompFilterFlag, Spec};
 
 use super::mounts::{self, Context};
 use super::unsupported::{self, bad, checked_path};
 use super::{
     Bundle, CapabilitySets, Clock, HostPlan, IdPlan, Listener, Namespace, Namespaces, Plan, Process, RootSource, Step,
-    devices, hooks, scheduling,
+    devices, hooks, scheduling, sysctl,
 };
 use crate::error::Result;
 use crate::spec::network::Wiring;
@@ -176,6 +176,11 @@ fn listener(linux: &Linux, extras: &Extras) -> Result<Option<Listener>> {
     let notifies = seccomp.syscalls().iter().flatten().any(|rule| rule.action() == LinuxSeccompAction::ScmpActNotify);
     if seccomp.default_action() == LinuxSeccompAction::ScmpActNotify {
         return Err(bad("linux.seccomp.defaultAction", "is SCMP_ACT_NOTIFY, which would ask about the very answer"));
+    }
+    let killable = LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv;
+    if !notifies && seccomp.flags().iter().flatten().any(|flag| *flag == killable) {
+        let what = "has SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, and no rule has SCMP_ACT_NOTIFY";
+        return Err(bad("linux.seccomp.flags", what));
     }
     let Some(path) = seccomp.listener_path().clone().filter(|path| !path.as_os_str().is_empty()) else {
         return if notifies {
@@ -368,6 +373,7 @@ fn machine(spec: &Spec, linux: &Linux, namespaces: &Namespaces, steps: &mut Vec<
     if namespaces.network.is_new() {
         steps.push(Step::Loopback);
     }
+    linux.sysctl().iter().flatten().try_for_each(|(key, _)| sysctl::check(key, namespaces))?;
     let guarded = namespaces.network == Namespace::Guarded;
     let own = sysctls(linux).into_iter().filter(|(key, _)| !guarded || !key.starts_with("net."));
     steps.extend(own.map(|(key, value)| Step::Sysctl { key, value }));

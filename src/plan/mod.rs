@@ -14,6 +14,7 @@ pub mod mounts;
 pub mod options;
 pub mod scheduling;
 pub mod shell;
+mod sysctl;
 mod unsupported;
 
 #[cfg(test)]

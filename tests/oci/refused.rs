@@ -55,6 +55,14 @@ mod everywhere {
             ("/linux/netDevices", json!({ "eth0": {} }), "linux.netDevices"),
             ("/linux/seccomp", json!({ "defaultAction": "SCMP_ACT_NOTIFY" }), "linux.seccomp.defaultAction"),
             ("/linux/seccomp", json!({ "defaultAction": "SCMP_ACT_NONE" }), "linux.seccomp.defaultAction"),
+            ("/linux/sysctl", json!({ "vm.swappiness": "60" }), "linux.sysctl"),
+            ("/linux/sysctl", json!({ "kernel/core_pattern": "x" }), "linux.sysctl"),
+            (
+                "/linux/seccomp",
+                json!({ "defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"] }),
+                "linux.seccomp.flags",
+            ),
+            ("/process/scheduler", json!({ "policy": "SCHED_BATCH", "flags": ["NONE"] }), "process.scheduler.flags"),
             ("/linux/uidMappings", json!([{ "containerID": 0, "hostID": 0, "size": 0 }]), "linux.uidMappings"),
             ("/windows", json!({ "layerFolders": ["x"] }), "windows"),
         ]
