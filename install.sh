@@ -501,7 +501,7 @@ run_tests() {
 		system_install $(packages) $(build_packages)
 		[ "$distribution" != debian ] || system_install mmdebstrap tmux attr libcap2-bin shellcheck strace procps \
 			util-linux iproute2 passt git xz-utils zstd umoci skopeo buildah podman crun docker-registry apache2-utils \
-			openssl qemu-system-x86 e2fsprogs openssh-client conmon containerd catatonit slirp4netns \
+			openssl curl qemu-system-x86 e2fsprogs openssh-client conmon containerd catatonit slirp4netns \
 			slurm-wlm munge postgresql-contrib nftables aardvark-dns systemd \
 			python3-jsonschema golang-github-opencontainers-specs-dev
 	fi

@@ -4,13 +4,14 @@ mod as_user {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
     use std::os::fd::AsFd;
+    use std::process::Command;
     use std::time::Duration;
 
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use nix::sys::signal::{Signal, kill};
 
     use crate::lab::heard;
-    use crate::support::{Rl, Running};
+    use crate::support::{Rl, Running, missing};
 
     /// Answers everybody with this line, over TCP.
     const TCP: &str = "echo up; exec nc -ll -p 80 -e echo hello";
@@ -68,6 +69,30 @@ mod as_user {
         assert_eq!(listed, format!("80/tcp -> 0.0.0.0:{port}\n80/tcp -> [::]:{port}\n"));
         ended(running);
         assert!(is_free(([127, 0, 0, 1], port).into()) && is_free((std::net::Ipv6Addr::LOCALHOST, port).into()));
+    }
+
+    #[test]
+    fn a_web_server_is_asked_by_curl_over_ipv4_and_ipv6() {
+        if Command::new("curl").arg("--version").output().is_err() && !missing("curl") {
+            return;
+        }
+        let serve = "mkdir /srv; echo a page >/srv/index.html; echo up; exec httpd -f -p 80 -h /srv";
+        for network in ["slirp4netns", "pasta"] {
+            let (rl, port) = (Rl::new(), free_port());
+            let publish = format!("{port}:80");
+            let words = ["run", "--rm", "--network", network, "-p", &publish, "busybox", "sh", "-c", serve];
+            let mut running = rl.command(&words).spawn();
+            running.wait_for_line("up");
+            for url in [format!("http://127.0.0.1:{port}/"), format!("http://[::1]:{port}/")] {
+                // `up` is said before it listens: a first answer may be none.
+                let retry = ["--retry", "100", "--retry-delay", "1", "--retry-all-errors", "--max-time", "30"];
+                let line = ["-gsS", "--noproxy", "*"].iter().chain(&retry).copied().chain([url.as_str()]);
+                let out = Command::new("curl").args(line).output().expect("curl");
+                let said = String::from_utf8_lossy(&out.stderr);
+                assert_eq!(String::from_utf8_lossy(&out.stdout), "a page\n", "{network} {url}: {said}");
+            }
+            ended(running);
+        }
     }
 
     /// Whether a process that was alive when `watched` was opened ends; the kernel takes its time with its interface.
