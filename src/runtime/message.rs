@@ -180,7 +180,8 @@ impl Channel {
     fn next_length(&self) -> Result<usize, Errno> {
         loop {
             match recv(self.0.as_raw_fd(), &mut [], MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC) {
-                Err(Errno::EINTR) => {}
+                // ECONNRESET: the other end has gone without having read all; it is said once, before what that end had sent.
+                Err(Errno::EINTR | Errno::ECONNRESET) => {}
                 length => return length.map(|length| length.min(LONGEST)),
             }
         }
@@ -192,7 +193,7 @@ impl Channel {
         let (length, fd, sender) = loop {
             let mut buffers = [IoSliceMut::new(&mut text)];
             match recvmsg::<UnixAddr>(self.0.as_raw_fd(), &mut buffers, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
-                Err(Errno::EINTR) => {}
+                Err(Errno::EINTR | Errno::ECONNRESET) => {}
                 Err(errno) => return Err(errno),
                 Ok(message) => {
                     let (mut fd, mut sender) = (None, None);
@@ -216,4 +217,20 @@ struct Message {
     text: Vec<u8>,
     fd: Option<OwnedFd>,
     sender: Option<Pid>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::catalog::rootfs;
+
+    #[test]
+    fn what_an_end_has_said_is_heard_although_it_went_without_reading() {
+        let (parent, child) = Channel::pair().expect("a pair");
+        parent.send_go(Pid::this()).expect("a Go that nobody reads");
+        child.send_failure(&Error::new(&rootfs::VOLUME, "find it"));
+        drop(child);
+        assert!(matches!(parent.next_report(), Ok(Report::Failed(_))));
+        assert!(matches!(parent.next_report(), Ok(Report::End)));
+    }
 }

@@ -59,10 +59,7 @@ mod everywhere {
         rl.plain_shell(&line(&unit, "ExecStartPre", 0)).success();
         assert_eq!(rl.run(&["ps", "-aq"]).success().stdout, "");
         rl.plain_shell(&line(&unit, "ExecStartPre", 1)).success();
-        assert_eq!(
-            inspect(&rl, "web", "{{json .Config.Env}} {{.HostConfig.RestartPolicy.Name}}"),
-            "[\"A=x 100% $H\"] no"
-        );
+        assert_eq!(inspect(&rl, "web", "{{index .Config.Env 1}} {{.HostConfig.RestartPolicy.Name}}"), "A=x 100% $H no");
         let notify = rl.dir("units").join("notify");
         let manager = UnixDatagram::bind(&notify).expect("a socket");
         manager.set_read_timeout(Some(std::time::Duration::from_secs(30))).expect("a limit");
