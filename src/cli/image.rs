@@ -127,15 +127,9 @@ pub(super) fn inspected(details: &Details) -> Result<Value> {
     });
     let mut digests: Vec<String> = digests.collect();
     digests.dedup();
-    let mut config = json(serde_json::to_value(own.config().clone().unwrap_or_default()))?;
-    if let Value::Object(config) = &mut config {
-        config.insert("Healthcheck".into(), json(serde_json::to_value(&details.health))?);
-        // What the document leaves out where it is nothing; templates ask for it.
-        for (text, name) in [(true, "User"), (true, "WorkingDir"), (true, "StopSignal")].into_iter().chain(
-            ["Env", "Cmd", "Entrypoint", "OnBuild", "Volumes", "ExposedPorts", "Labels"].map(|name| (false, name)),
-        ) {
-            config.entry(name).or_insert(if text { "".into() } else { Value::Null });
-        }
+    let mut config = json(serde_json::to_value(own.config()))?;
+    if let (Value::Object(config), Some(health)) = (&mut config, &details.health) {
+        config.insert("Healthcheck".into(), json(serde_json::to_value(health))?);
     }
     let labels = own.config().as_ref().and_then(|config| config.labels().clone());
     Ok(json!({
