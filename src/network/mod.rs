@@ -7,6 +7,7 @@
 
 mod egress;
 pub mod forward;
+mod last_words;
 pub mod named;
 mod pasta;
 pub mod ports;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::Pid;
 
 use self::forward::Forwarder;
+pub use self::last_words::LastWords;
 use self::ports::{Bound, bind_all};
 use self::record::Record;
 use crate::error::{Context, Error, Result, catalog::network as codes};

@@ -5,7 +5,6 @@
 //! the pid is a FIFO here, because pasta writes it when the network is ready, and says so in no other way.
 
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
@@ -18,6 +17,7 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 
+use super::last_words::LastWords;
 use super::ports::Leg;
 use super::program::{own_directory, remembered};
 use crate::error::{Context, Error, Result, catalog::network as codes};
@@ -44,8 +44,7 @@ pub(super) struct Starting {
 #[derive(Debug)]
 pub(super) struct Running {
     child: Child,
-    stderr: File,
-    words: Vec<u8>,
+    last_words: LastWords,
     let_go: bool,
 }
 
@@ -83,7 +82,7 @@ impl Pasta {
         let child = command.spawn().context(&codes::NETWORK, || format!("run {}", self.program.display()))?;
         // The command holds the other end of the pipe too; without it the process's death would go unseen.
         drop(command);
-        Ok(Starting { running: Running { child, stderr: stderr.into(), words: Vec::new(), let_go: false }, ready })
+        Ok(Starting { running: Running { child, last_words: LastWords::new(stderr, WORDS), let_go: false }, ready })
     }
 }
 
@@ -141,7 +140,7 @@ impl Starting {
         let deadline = Instant::now() + START;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let stderr = self.running.stderr.as_fd();
+            let stderr = self.running.last_words.as_fd();
             let mut events =
                 [PollFd::new(self.ready.as_fd(), PollFlags::POLLIN), PollFd::new(stderr, PollFlags::POLLIN)];
             match poll(&mut events, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
@@ -173,20 +172,11 @@ impl Running {
 
     /// Its last words and status, when it has ended.
     pub(super) fn ended(&mut self) -> Option<String> {
-        let mut buffer = [0; WORDS];
-        loop {
-            match self.stderr.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => {
-                    self.words.extend_from_slice(&buffer[..count]);
-                    self.words.drain(..self.words.len().saturating_sub(WORDS));
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => return None,
-            }
+        if !self.last_words.listen().unwrap_or(false) {
+            return None;
         }
         let status = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-        let said = said(&self.words);
+        let said = said(&self.last_words.lines());
         Some(if said.is_empty() {
             format!("pasta ended ({status})")
         } else {
@@ -196,15 +186,14 @@ impl Running {
 }
 
 /// Without a syslog it complains of that at every line.
-fn said(words: &[u8]) -> String {
-    let words = String::from_utf8_lossy(words);
-    let lines = words.lines().map(str::trim).filter(|line| !line.is_empty() && !line.ends_with("bytes to syslog"));
+fn said(lines: &[String]) -> String {
+    let lines = lines.iter().map(String::as_str).filter(|line| !line.ends_with("bytes to syslog"));
     lines.collect::<Vec<_>>().join("; ")
 }
 
 impl AsFd for Running {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stderr.as_fd()
+        self.last_words.as_fd()
     }
 }
 

@@ -104,9 +104,8 @@ mod as_user {
 }
 
 mod body {
-    use std::net::TcpStream;
 
-    use crate::lab::{Lab, MACHINE, SECOND, SECOND6, heard, resolver, run};
+    use crate::lab::{Lab, MACHINE, SECOND, SECOND6, resolver, run};
     use crate::support::Rl;
 
     fn said(rl: &Rl, egress: &str, script: &str) -> String {
@@ -181,14 +180,7 @@ mod body {
         let words = ["run", "--rm", "--egress=deny", "-p", "8080:80", "busybox", "sh", "-c"];
         let mut running = rl.command(&[&words[..], &["echo up; exec nc -l -p 80 -e echo hello"]].concat()).spawn();
         running.wait_for_line("up");
-        let seen = lab.on_second(|| {
-            let ask = || TcpStream::connect(format!("{MACHINE}:8080")).map(heard).unwrap_or_default();
-            let mut answers = (0..500).map(|_| {
-                std::thread::sleep(std::time::Duration::from_millis(20));
-                ask()
-            });
-            answers.find(|seen| !seen.is_empty()).unwrap_or_default()
-        });
+        let seen = lab.asked_from_second(&format!("{MACHINE}:8080"));
         assert_eq!(seen, "hello\n");
         running.finish().success();
     }

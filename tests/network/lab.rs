@@ -89,6 +89,18 @@ impl Lab {
         })
     }
 
+    /// What a server at this address of the machine says to the second host, as soon as it answers.
+    pub fn asked_from_second(&self, address: &str) -> String {
+        self.on_second(|| {
+            let ask = || TcpStream::connect(address).map(heard).unwrap_or_default();
+            let mut answers = (0..500).map(|_| {
+                std::thread::sleep(Duration::from_millis(20));
+                ask()
+            });
+            answers.find(|seen| !seen.is_empty()).unwrap_or_default()
+        })
+    }
+
     /// A server on the second host that says this to everybody who comes.
     pub fn says(&self, address: &str, text: &'static str) {
         let listener = self.on_second(|| TcpListener::bind(address).expect(address));

@@ -20,9 +20,8 @@ mod as_user {
 }
 
 mod body {
-    use std::net::TcpStream;
 
-    use crate::lab::{Lab, MACHINE, SECOND, SECOND6, heard};
+    use crate::lab::{Lab, MACHINE, SECOND, SECOND6};
     use crate::support::Rl;
 
     #[test]
@@ -47,14 +46,7 @@ mod body {
         let server = "echo up; exec nc -l -p 80 -e sh -c 'netstat -tn'";
         let mut running = rl.command(&["run", "--rm", "-p", "8080:80", "busybox", "sh", "-c", server]).spawn();
         running.wait_for_line("up");
-        let seen = lab.on_second(|| {
-            let ask = || TcpStream::connect(format!("{MACHINE}:8080")).map(heard).unwrap_or_default();
-            let mut answers = (0..500).map(|_| {
-                std::thread::sleep(std::time::Duration::from_millis(20));
-                ask()
-            });
-            answers.find(|seen| !seen.is_empty()).unwrap_or_default()
-        });
+        let seen = lab.asked_from_second(&format!("{MACHINE}:8080"));
         assert!(seen.contains(&format!("{SECOND}:")), "{seen}");
         running.finish().success();
     }
