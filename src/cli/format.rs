@@ -102,6 +102,11 @@ impl Format {
         matches!(text.map(str::trim), None | Some("" | "table"))
     }
 
+    /// Whether whole documents are shown, in which what is not there is left out; a template may ask for it all the same.
+    pub fn is_json(&self) -> bool {
+        matches!(self.kind, Kind::Json)
+    }
+
     /// Shows all rows, each an object of docker's field names.
     ///
     /// # Errors

@@ -113,12 +113,13 @@ fn inspect(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let (store, platform) = store(globals, matches)?;
     let format = Format::parse(Some(matches.get_one::<String>("format").map_or("json", String::as_str)), &[])?;
     let images = matches.get_many::<String>("image").into_iter().flatten();
-    let rows = images.map(|text| inspected(&store.details(text, platform.as_ref())?));
+    let rows = images.map(|text| inspected(&store.details(text, platform.as_ref())?, &format));
     format.print(&rows.collect::<Result<Vec<_>>>()?, &mut Screen::stdout())?;
     Ok(0)
 }
 
-pub(super) fn inspected(details: &Details) -> Result<Value> {
+/// Docker's document of an image, for this format.
+pub(super) fn inspected(details: &Details, format: &Format) -> Result<Value> {
     let own = &details.configuration;
     let json = |value: serde_json::Result<Value>| value.context(&state::INTERNAL, || "write JSON".into());
     let digests = details.names.iter().filter_map(|name| {
@@ -130,6 +131,9 @@ pub(super) fn inspected(details: &Details) -> Result<Value> {
     let mut config = json(serde_json::to_value(own.config()))?;
     if let (Value::Object(config), Some(health)) = (&mut config, &details.health) {
         config.insert("Healthcheck".into(), json(serde_json::to_value(health))?);
+    }
+    if !format.is_json() {
+        with_all_fields(&mut config);
     }
     let labels = own.config().as_ref().and_then(|config| config.labels().clone());
     Ok(json!({
@@ -150,6 +154,23 @@ pub(super) fn inspected(details: &Details) -> Result<Value> {
         "History": json(serde_json::to_value(own.history()))?,
         "Layers": details.layers.iter().map(|layer| layer.tree.clone()).collect::<Vec<_>>(),
     }))
+}
+
+/// What a template of docker's may ask for, set or not.
+fn with_all_fields(config: &mut Value) {
+    const TEXTS: [&str; 3] = ["User", "WorkingDir", "StopSignal"];
+    const OTHERS: [&str; 8] =
+        ["Env", "Cmd", "Entrypoint", "OnBuild", "Volumes", "ExposedPorts", "Labels", "Healthcheck"];
+    if config.is_null() {
+        *config = json!({});
+    }
+    if let Value::Object(config) = config {
+        for (name, unset) in
+            TEXTS.map(|name| (name, json!(""))).into_iter().chain(OTHERS.map(|name| (name, Value::Null)))
+        {
+            config.entry(name).or_insert(unset);
+        }
+    }
 }
 
 fn tree_command() -> Command {

@@ -114,6 +114,9 @@ pub struct RunSpec {
     pub publish: Vec<network::Publish>,
     /// `-P`: the ports that the image exposes, too.
     pub publish_all: bool,
+    /// `--expose`: as if the image exposed them: `80/tcp`.
+    #[serde(default)]
+    pub expose: Vec<String>,
     /// `--egress`.
     #[serde(default)]
     pub egress: Option<egress::Egress>,

@@ -1,4 +1,4 @@
-//! The words of `-p` and the image's ExposedPorts.
+//! The words of `-p` and `--expose`, and the image's ExposedPorts.
 //!
 //! Pure. The surprise: an IPv6 address stands in brackets, and a range of the container's ports needs as many of the host, or
 //! none.
@@ -42,6 +42,21 @@ pub fn parse(word: &str) -> Result<Vec<Publish>> {
         container: container.0 + offset,
     };
     Ok((0..=count).map(publish).collect())
+}
+
+/// `--expose`: `80`, `53/udp`, `8000-8009`, as an image's configuration has each of them.
+///
+/// # Errors
+/// `RL0101` with what is expected.
+pub fn expose(word: &str) -> Result<Vec<String>> {
+    let found = protocol(word).and_then(|(ports, protocol)| range(ports).map(|range| (range, protocol)));
+    let ((first, last), protocol) = found.ok_or_else(|| {
+        Error::new(
+            &command_line::USAGE,
+            format!("--expose {word:?}: expected a port of 1 to 65535 or a range, and /tcp or /udp"),
+        )
+    })?;
+    Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
 }
 
 /// `80`, `53/udp`, of an image's configuration; what is neither is no port (an image may say anything).
@@ -151,6 +166,11 @@ mod tests {
 
     #[test]
     fn an_image_may_say_anything() {
+        assert_eq!(expose("8000-8001/udp").expect("a range"), ["8000/udp", "8001/udp"]);
+        assert_eq!(expose("80").expect("a port"), ["80/tcp"]);
+        for bad in ["", "0", "90-80", "80/sctp", "1.2.3.4:80", "80:80", "70000"] {
+            assert!(expose(bad).is_err(), "{bad:?}");
+        }
         assert_eq!(exposed("80/tcp").map(|port| port.container), Some(80));
         assert_eq!(exposed("53/udp").map(|port| port.protocol), Some(Protocol::Udp));
         for odd in ["", "0", "x", "80/icmp", "1-2", "99999"] {

@@ -114,6 +114,32 @@ mod everywhere {
         assert!(std::path::Path::new(&root).join("bin/busybox").exists(), "{root}");
     }
 
+    #[test]
+    fn a_size_is_what_was_written_and_what_that_makes_with_the_image() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        rl.run(&["run", "--name", "c", "busybox", "dd", "if=/dev/zero", "of=/x", "bs=1000", "count=3"]).success();
+        let image: u64 =
+            rl.run(&["image", "inspect", "-f", "{{.Size}}", "busybox"]).success().stdout.trim().parse().expect("bytes");
+        let out = rl.run(&["ps", "-a", "-s", "--format", "{{.Size}}"]).success().stdout;
+        assert!(out.starts_with("3kB (virtual ") && out.ends_with("MB)\n"), "{out}");
+        let whole: f64 = out["3kB (virtual ".len()..].trim_end().trim_end_matches("MB)").parse().expect("a number");
+        assert!((whole * 1e6 - image as f64).abs() < 20_000.0, "{out} {image}");
+    }
+
+    #[test]
+    fn a_template_asks_an_image_for_what_it_does_not_set() {
+        let rl = Rl::new();
+        let template = "{{.Config.Entrypoint}}|{{.Config.User}}|{{len .Config.Volumes}}|{{if .Config.Healthcheck}}checked{{end}}|{{json .Config.Cmd}}";
+        for words in [&["image", "inspect"][..], &["inspect"], &["inspect", "--type", "image"]] {
+            let out = rl.run(&[words, &["-f", template, "busybox"]].concat()).success().stdout;
+            assert_eq!(out, "[]||0||null\n", "{words:?}");
+        }
+        let document = rl.run(&["image", "inspect", "busybox"]).success().stdout;
+        assert!(!document.contains("Entrypoint") && !document.contains("Healthcheck"), "{document}");
+        rl.run(&["image", "inspect", "-f", "{{.Config.Entrypont}}", "busybox"]).fails_with(125);
+    }
+
     /// The table had its headings for rows: no test had looked at it without a template of its own.
     #[test]
     fn stats_has_a_row_below_dockers_headings_for_each_that_runs() {

@@ -203,14 +203,17 @@ mod as_user {
         rl.run(&image).success();
         let first = (20000 + u16::try_from(std::process::id() % 20000).expect("small")) & !7;
         let range = format!("127.0.0.1:{first}-{}:90-92", first + 2);
-        let words = ["run", "--rm", "--name", "all", "-P", "-p", &range, "-i", "exposing", "sh", "-c", "echo up; cat"];
+        let flags = ["run", "--rm", "--name", "all", "-P", "--expose", "70-71/udp", "--expose", "80", "-p", &range];
+        let words = [&flags[..], &["-i", "exposing", "sh", "-c", "echo up; cat"]].concat();
         let mut running = rl.command(&words).piped_stdin().spawn();
         running.wait_for_line("up");
         let listed = rl.run(&["port", "all"]).success().stdout;
         for offset in 0..3 {
             assert!(listed.contains(&format!("{}/tcp -> 127.0.0.1:{}\n", 90 + offset, first + offset)), "{listed}");
         }
-        assert!(listed.contains("80/tcp -> 0.0.0.0:") && listed.contains("53/udp -> 0.0.0.0:"), "{listed}");
+        for port in ["80/tcp", "53/udp", "70/udp", "71/udp"] {
+            assert_eq!(listed.matches(&format!("{port} -> 0.0.0.0:")).count(), 1, "{port}: {listed}");
+        }
         let one = rl.run(&["port", "all", "91"]).success().stdout;
         assert_eq!(one, format!("127.0.0.1:{}\n", first + 1));
         assert!(rl.run(&["port", "all", "91/udp"]).fails_with(1).stderr.contains("91/udp"));

@@ -64,10 +64,12 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
                 Ok(document)
             }
             Some(Err(error)) if kind == "container" || *error.entry() != codes::NO_CONTAINER => Err(error),
-            none => store.details(text, None).and_then(|details| inspected(&details)).map_err(|error| match none {
-                Some(Err(nobody)) if *error.entry() == image_codes::IMAGE_NOT_FOUND => nobody,
-                _ => error,
-            }),
+            none => {
+                store.details(text, None).and_then(|details| inspected(&details, &format)).map_err(|error| match none {
+                    Some(Err(nobody)) if *error.entry() == image_codes::IMAGE_NOT_FOUND => nobody,
+                    _ => error,
+                })
+            }
         };
         match found {
             Ok(row) => rows.push(row),

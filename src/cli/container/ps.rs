@@ -14,7 +14,8 @@ use super::{flag, value, word};
 use crate::cli::format::{self, Format, Screen};
 use crate::cli::{Globals, Verb};
 use crate::error::{Error, Result, catalog::command_line};
-use crate::host::Host;
+use crate::host::{Dirs, Host};
+use crate::image::Store;
 use crate::spec::Volume;
 use crate::state::{Container, Containers, Phase, now};
 
@@ -75,14 +76,22 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         .map(|container| {
             let mut row = row(container, whole, time);
             if needs_size {
-                let bytes = super::remove::size_of(&host.dirs, &container.record.id);
-                row["Size"] = format::human_size(bytes).into();
+                row["Size"] = size_with_image(&host.dirs, container).into();
             }
             row
         })
         .collect();
     format.print(&rows, &mut Screen::stdout())?;
     Ok(0)
+}
+
+/// What it has written, and with it the image below, as docker words it.
+fn size_with_image(dirs: &Dirs, container: &Container) -> String {
+    let written = super::remove::size_of(dirs, &container.record.id);
+    let image = container.record.image_id.as_deref();
+    let below = image.and_then(|id| Store::open(dirs).details(id, None).ok()).map(|details| details.size());
+    let whole = |below| format!(" (virtual {})", format::human_size(written + below));
+    format::human_size(written) + &below.map(whole).unwrap_or_default()
 }
 
 fn last(matches: &ArgMatches) -> Result<Option<usize>> {
@@ -93,7 +102,7 @@ fn last(matches: &ArgMatches) -> Result<Option<usize>> {
 }
 
 /// podman's fields; from the least to the most, times from the oldest on.
-fn sort(all: &mut [Container], field: &str, dirs: &crate::host::Dirs) -> Result<()> {
+fn sort(all: &mut [Container], field: &str, dirs: &Dirs) -> Result<()> {
     let time = now();
     match field {
         "command" => all.sort_by_cached_key(|one| one.record.command.join(" ")),

@@ -24,7 +24,7 @@ enum Key {
     Special,
 }
 
-const KEYS: [(&str, Key); 74] = [
+const KEYS: [(&str, Key); 75] = [
     ("AddCapability", Key::Words("cap-add")),
     ("AddDevice", Key::Each("device")),
     ("AddHost", Key::Each("add-host")),
@@ -40,6 +40,7 @@ const KEYS: [(&str, Key); 74] = [
     ("EnvironmentFile", Key::Path("env-file")),
     ("EnvironmentHost", Key::Special),
     ("Exec", Key::Special),
+    ("ExposeHostPort", Key::Each("expose")),
     ("GIDMap", Key::Each("gidmap")),
     ("GlobalArgs", Key::Special),
     ("Group", Key::Special),

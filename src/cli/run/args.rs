@@ -176,6 +176,7 @@ fn network() -> Vec<Arg> {
             list("publish", "[IP:][HOST:]PORT[/udp]", "A port of the host leads to one of the container; ranges A-B")
                 .short('p'),
             switch("publish-all", "Every port that the image exposes, at a free port of the host").short('P'),
+            list("expose", "PORT[/udp]", "One more port that the container answers at, for -P and rl ps; ranges A-B"),
             list("egress", "WORDS", "deny, or allow=HOST[:PORT],NETWORK[:PORT],...: nothing else goes out"),
             list("add-host", "NAME:IP", "A line of /etc/hosts; IP may be host-gateway"),
             list("dns", "IP", "A name server in place of the network's own"),

@@ -147,7 +147,10 @@ pub(super) enum Mode<'a> {
 impl Made {
     pub(super) fn new(globals: &Globals, host: &Host, run: &RunSpec, (place, platform): From<'_>) -> Result<Self> {
         // Until the container has ended: rl rmi must not take its layers away.
-        let ground = ground::ground(&run.source, place, platform)?;
+        let mut ground = ground::ground(&run.source, place, platform)?;
+        let exposed = &mut ground.image.exposed_ports;
+        let more: Vec<_> = run.expose.iter().filter(|port| !exposed.contains(port)).cloned().collect();
+        exposed.extend(more);
         let foreign = Foreign::of(ground.platform.as_ref(), host)?;
         if let (Some(place), Some(platform)) = (place, &ground.platform) {
             place.warn(platform);

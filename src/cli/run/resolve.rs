@@ -10,7 +10,7 @@ use clap::ArgMatches;
 use super::{device, env, lifecycle, limits, network, resources, security, volume, wrong};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::rootfs, catalog::state};
 use crate::spec::network::Network;
-use crate::spec::{RunSpec, Share, Source, UserNs, ids};
+use crate::spec::{RunSpec, Share, Source, UserNs, ids, ports};
 use crate::state::names;
 
 /// Kernel limit of sethostname(2).
@@ -68,6 +68,7 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
         shm_size: shm_size(matches, share)?,
         publish: network::publish(matches, &network)?,
         publish_all: flag(matches, "publish-all"),
+        expose: all(matches, "expose").iter().map(|word| ports::expose(word)).collect::<Result<Vec<_>>>()?.concat(),
         egress: network::egress(&all(matches, "egress"), &network)?,
         add_hosts: all(matches, "add-host")
             .iter()
