@@ -6,6 +6,7 @@
 
 mod container;
 mod file;
+mod keys;
 mod network;
 
 use std::collections::BTreeMap;
