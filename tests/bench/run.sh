@@ -144,13 +144,6 @@ containers() {
 	warm="bwrap --unshare-all --bind $work/root / --proc /proc --dev /dev /bin/true"
 	row "warm, --rootfs" 1.0 true "$runs" "$rl run --rm --network none --rootfs $work/root /bin/true" bwrap "$warm"
 	row "warm, image on overlay" 1.2 true "$runs" "$rl run --rm --network none busybox true" bwrap "$warm"
-	$rl run --rm --network none --name bench busybox sh -c 'echo ready; exec sleep 1000' >"$work/ready" &
-	living=$!
-	while ! [ -s "$work/ready" ]; do sleep 0.01; done
-	inside=$(grep -o '"pid":[0-9]*' "$work"/run/containers/*/state.json | head -n 1 | cut -d: -f2)
-	row "exec" 2.0 true "$runs" "$rl exec bench true" nsenter "nsenter -t $inside -U -m -u -i -n -p -C true"
-	kill -9 "$living"
-	wait "$living" 2>/dev/null || true
 	# Without its state the holder ends, and the next run makes one.
 	cold="rm -rf $work/run/holder"
 	first="$rl run --rm --network none busybox true"
