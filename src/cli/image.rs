@@ -113,13 +113,22 @@ fn inspect(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let (store, platform) = store(globals, matches)?;
     let format = Format::parse(Some(matches.get_one::<String>("format").map_or("json", String::as_str)), &[])?;
     let images = matches.get_many::<String>("image").into_iter().flatten();
-    let rows = images.map(|text| inspected(&store.details(text, platform.as_ref())?, &format));
-    format.print(&rows.collect::<Result<Vec<_>>>()?, &mut Screen::stdout())?;
+    let rows = images.map(|text| inspected(&store.details(text, platform.as_ref())?));
+    print(&format, &rows.collect::<Result<Vec<_>>>()?)?;
     Ok(0)
 }
 
-/// Docker's document of an image, for this format.
-pub(super) fn inspected(details: &Details, format: &Format) -> Result<Value> {
+/// Shows documents as they are. A template that asks for what an image does not set, and its document leaves out, sees it all the same.
+pub(super) fn print(format: &Format, rows: &[Value]) -> Result<()> {
+    let mut screen = Screen::stdout();
+    format.print(rows, &mut screen).or_else(|error| match format.is_json() {
+        true => Err(error),
+        false => format.print(&rows.iter().map(with_all_fields).collect::<Vec<_>>(), &mut screen),
+    })
+}
+
+/// Docker's document of an image.
+pub(super) fn inspected(details: &Details) -> Result<Value> {
     let own = &details.configuration;
     let json = |value: serde_json::Result<Value>| value.context(&state::INTERNAL, || "write JSON".into());
     let digests = details.names.iter().filter_map(|name| {
@@ -131,9 +140,6 @@ pub(super) fn inspected(details: &Details, format: &Format) -> Result<Value> {
     let mut config = json(serde_json::to_value(own.config()))?;
     if let (Value::Object(config), Some(health)) = (&mut config, &details.health) {
         config.insert("Healthcheck".into(), json(serde_json::to_value(health))?);
-    }
-    if !format.is_json() {
-        with_all_fields(&mut config);
     }
     let labels = own.config().as_ref().and_then(|config| config.labels().clone());
     Ok(json!({
@@ -156,21 +162,23 @@ pub(super) fn inspected(details: &Details, format: &Format) -> Result<Value> {
     }))
 }
 
-/// What a template of docker's may ask for, set or not.
-fn with_all_fields(config: &mut Value) {
+/// What a template of docker's may ask an image for, set or not; a container's document has it all.
+fn with_all_fields(row: &Value) -> Value {
     const TEXTS: [&str; 3] = ["User", "WorkingDir", "StopSignal"];
     const OTHERS: [&str; 8] =
         ["Env", "Cmd", "Entrypoint", "OnBuild", "Volumes", "ExposedPorts", "Labels", "Healthcheck"];
-    if config.is_null() {
-        *config = json!({});
+    let mut row = row.clone();
+    if row["Config"].is_null() {
+        row["Config"] = json!({});
     }
-    if let Value::Object(config) = config {
+    if let Value::Object(config) = &mut row["Config"] {
         for (name, unset) in
             TEXTS.map(|name| (name, json!(""))).into_iter().chain(OTHERS.map(|name| (name, Value::Null)))
         {
             config.entry(name).or_insert(unset);
         }
     }
+    row
 }
 
 fn tree_command() -> Command {

@@ -137,6 +137,7 @@ mod everywhere {
         }
         let document = rl.run(&["image", "inspect", "busybox"]).success().stdout;
         assert!(!document.contains("Entrypoint") && !document.contains("Healthcheck"), "{document}");
+        assert_eq!(rl.run(&["image", "inspect", "-f", "{{json .Config.Env}}", "busybox"]).success().stdout, "null\n");
         rl.run(&["image", "inspect", "-f", "{{.Config.Entrypont}}", "busybox"]).fails_with(125);
     }
 

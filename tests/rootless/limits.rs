@@ -100,6 +100,8 @@ mod as_root {
              for dir in $G/rl-caller $G; do
                  [ ! -e $dir ] || while read -r pid; do echo $pid >/sys/fs/cgroup/cgroup.procs; done <$dir/cgroup.procs || true
              done
+             # A network without published ports ends behind its run.
+             timeout 30 sh -c \"until grep -q \\\"populated 0\\\" $G/cgroup.events; do sleep 0.02; done\"
              rmdir $G/rl-caller 2>/dev/null || true; rmdir $G'"
         );
         rl.shell(&script)

@@ -9,8 +9,8 @@ use clap::{ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
 use super::{flag, names, value, word, words};
-use crate::cli::format::{Format, Screen};
-use crate::cli::image::inspected;
+use crate::cli::format::Format;
+use crate::cli::image::{self, inspected};
 use crate::cli::run::detached;
 use crate::cli::{Globals, Verb};
 use crate::error::{Error, Result, catalog::command_line, catalog::image as image_codes, catalog::state as codes};
@@ -64,12 +64,10 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
                 Ok(document)
             }
             Some(Err(error)) if kind == "container" || *error.entry() != codes::NO_CONTAINER => Err(error),
-            none => {
-                store.details(text, None).and_then(|details| inspected(&details, &format)).map_err(|error| match none {
-                    Some(Err(nobody)) if *error.entry() == image_codes::IMAGE_NOT_FOUND => nobody,
-                    _ => error,
-                })
-            }
+            none => store.details(text, None).and_then(|details| inspected(&details)).map_err(|error| match none {
+                Some(Err(nobody)) if *error.entry() == image_codes::IMAGE_NOT_FOUND => nobody,
+                _ => error,
+            }),
         };
         match found {
             Ok(row) => rows.push(row),
@@ -77,7 +75,7 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         }
     }
     if !rows.is_empty() || failed.is_empty() || word(matches, "format").is_none() {
-        format.print(&rows, &mut Screen::stdout())?;
+        image::print(&format, &rows)?;
     }
     failed.iter().for_each(super::complain);
     Ok(u8::from(!failed.is_empty()))
