@@ -9,7 +9,8 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, mknodat};
 use nix::unistd::{Gid, Uid, fchownat};
 
-use super::{Bind, Kind, Root, clone_host, split};
+use super::resolve::{Kind, split};
+use super::{Bind, Root, clone_host};
 use crate::error::{Context, Error, Result, catalog::rootfs};
 use crate::plan::{Attributes, Device, DeviceKind, Propagation};
 

@@ -3,7 +3,8 @@
 //! The surprise: there are three ways. A mount namespace of the container's own is pivoted; below an initramfs, which can't be, the
 //! new root is moved over the old one; and a mount namespace that is the machine's keeps its root, so that only this process changes its own.
 
-use super::{Root, propagation_flag};
+use super::Root;
+use super::flags::propagation_flag;
 use crate::error::{Context, Result, catalog::rootfs};
 use crate::plan::Propagation;
 use crate::sys::mount::{Change, mount_setattr};
