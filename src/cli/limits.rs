@@ -82,8 +82,7 @@ fn update(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let changes = resources::parsed(matches)?;
     let policy = matches.get_one::<String>("restart");
     if changes.is_empty() && policy.is_none() {
-        return Err(Error::new(&command_line::USAGE, "rl update needs a limit, such as -m 1g, or --restart")
-            .fix("See: rl update --help"));
+        return Err(Error::new(&command_line::USAGE, "rl update needs a limit, such as -m 1g, or --restart"));
     }
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
     let all = Containers::open(&host.dirs);

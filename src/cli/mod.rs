@@ -263,7 +263,7 @@ pub fn main(words: &[OsString]) -> Result<u8> {
         return run::detached::supervise(run.as_ref());
     }
     if let Some(verb) = VERBS.iter().find(|verb| word == verb.name) {
-        return carry_out(verb, &globals, &rest[1..]);
+        return carry_out(verb, verb.name, &globals, &rest[1..]);
     }
     match GROUPS.iter().find(|group| word == group.name) {
         Some(group) => in_group(group, &globals, &rest[1..]),
@@ -271,11 +271,12 @@ pub fn main(words: &[OsString]) -> Result<u8> {
     }
 }
 
-fn carry_out(verb: &Verb, globals: &Globals, words: &[OsString]) -> Result<u8> {
+/// `name` is how it was called: a verb of a group has the group's before its own.
+fn carry_out(verb: &Verb, name: &str, globals: &Globals, words: &[OsString]) -> Result<u8> {
     // Without a name in the words, clap's usage line has the command's own: `rl images`, not `images`.
     match (verb.command)().no_binary_name(true).try_get_matches_from(words) {
-        Ok(matches) => (verb.run)(globals, &matches),
-        Err(error) => usage(verb, &error),
+        Ok(matches) => (verb.run)(globals, &matches).map_err(|error| error.see(|| help_of(name))),
+        Err(error) => usage(name, &error),
     }
 }
 
@@ -294,10 +295,10 @@ fn in_group(group: &Group, globals: &Globals, words: &[OsString]) -> Result<u8> 
         return Ok(0);
     }
     match group.verbs.iter().find(|(name, _)| word == name) {
-        Some((_, verb)) => carry_out(verb, globals, &words[1..]),
+        Some((name, verb)) => carry_out(verb, &format!("{} {name}", group.name), globals, &words[1..]),
         None => {
             let what = format!("rl {} has no verb {:?}", group.name, word.to_string_lossy());
-            Err(Error::new(&command_line::USAGE, what).fix(format!("See: rl {} --help", group.name)))
+            Err(Error::new(&command_line::USAGE, what).see(|| help_of(group.name)))
         }
     }
 }
@@ -325,7 +326,7 @@ fn warn_fallback(why: Option<&Error>) {
 }
 
 /// Help and version are no failures; everything else that clap refuses ends with 125, as docker and podman do.
-fn usage(verb: &Verb, error: &clap::Error) -> Result<u8> {
+fn usage(name: &str, error: &clap::Error) -> Result<u8> {
     if !error.use_stderr() {
         print!("{error}");
         return Ok(0);
@@ -334,8 +335,11 @@ fn usage(verb: &Verb, error: &clap::Error) -> Result<u8> {
     let text = text.trim_start_matches("error: ");
     // Behind the first paragraph come the usage and tips, of which one is wrong here: flags behind IMAGE need no `--`.
     let first = text.split("\n\n").next().unwrap_or(text).trim_end();
-    Err(Error::new(&command_line::USAGE, format!("rl {}: {first}", verb.name))
-        .fix(format!("See: rl {} --help", verb.name)))
+    Err(Error::new(&command_line::USAGE, format!("rl {name}: {first}")).see(|| help_of(name)))
+}
+
+fn help_of(verb: &str) -> String {
+    format!("rl {verb} --help")
 }
 
 fn unknown(word: &str) -> Error {

@@ -52,7 +52,7 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         return match words.as_slice() {
             [] => list(&host, &last(&containers)?, None),
             [port] => list(&host, &last(&containers)?, Some(port)),
-            _ => Err(Error::new(&command_line::USAGE, "rl port: too many words").fix("See: rl port --help")),
+            _ => Err(Error::new(&command_line::USAGE, "rl port: too many words")),
         };
     }
     match words.as_slice() {
@@ -61,7 +61,7 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         ["rm" | "remove", name, ports @ ..] if !ports.is_empty() => withdraw(&host, name, &publish(ports)?),
         [name] => list(&host, name, None),
         [name, port] => list(&host, name, Some(port)),
-        _ => Err(Error::new(&command_line::USAGE, "rl port: too many words").fix("See: rl port --help")),
+        _ => Err(Error::new(&command_line::USAGE, "rl port: too many words")),
     }
 }
 

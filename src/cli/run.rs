@@ -85,5 +85,5 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
 
 /// A flag's value that makes no sense: the flag, the word, what would be right.
 fn wrong(flag: &str, word: &str, right: &str) -> Error {
-    Error::new(&command_line::USAGE, format!("--{flag} {word:?}: expected {right}")).fix("See: rl run --help")
+    Error::new(&command_line::USAGE, format!("--{flag} {word:?}: expected {right}"))
 }

@@ -46,6 +46,15 @@ impl Error {
         self
     }
 
+    /// Where to read about it, unless there is a fix for exactly this case: whoever knows which verb was typed says so of a wrong word.
+    #[must_use]
+    pub fn see(mut self, place: impl FnOnce() -> String) -> Self {
+        if *self.entry == catalog::command_line::USAGE && self.fix.is_none() {
+            self.fix = Some(format!("See: {}", place()));
+        }
+        self
+    }
+
     /// Says in what it happened: a layer, a file of several.
     #[must_use]
     pub fn within(mut self, what: &str) -> Self {

@@ -129,7 +129,7 @@ impl Egress {
 }
 
 fn wrong(word: &str, right: &str) -> Error {
-    Error::new(&command_line::USAGE, format!("--egress {word:?}: expected {right}")).fix("See: rl run --help")
+    Error::new(&command_line::USAGE, format!("--egress {word:?}: expected {right}"))
 }
 
 /// Names of hosts, and with an underscore what people call their machines.

@@ -166,7 +166,7 @@ impl Network {
 }
 
 fn wrong(word: &str, right: &str) -> Error {
-    Error::new(&command_line::USAGE, format!("--network {word:?}: expected {right}")).fix("See: rl run --help")
+    Error::new(&command_line::USAGE, format!("--network {word:?}: expected {right}"))
 }
 
 fn slirp(words: &[&str]) -> Result<Options> {

@@ -44,6 +44,30 @@ fn an_unknown_flag_is_named_with_its_verb_and_no_container_starts() {
 }
 
 #[test]
+fn a_wrong_word_of_a_flag_names_the_help_of_the_verb_that_was_typed() {
+    let rl = Rl::empty();
+    for (words, verb) in [
+        (&["run", "--expose=x", "busybox"][..], "run"),
+        (&["run", "--ulimit=x", "busybox"], "run"),
+        (&["run", "--network=a:b=c", "busybox"], "run"),
+        (&["create", "--expose=x", "busybox"], "create"),
+        (&["create", "--egress=x", "busybox"], "create"),
+        (&["container", "create", "--memory=x", "busybox"], "container create"),
+        (&["update", "box"], "update"),
+        (&["network", "create", "--subnet=x", "web"], "network create"),
+        (&["network", "create", "--nothing", "web"], "network create"),
+        (&["network", "nothing"], "network"),
+        (&["port", "a", "b", "c"], "port"),
+        (&["nothing"], ""),
+    ] {
+        let out = rl.run(words).fails_with(125);
+        let help = format!("rl {verb} --help").replace("  ", " ");
+        assert!(out.stderr.contains(&format!("See: {help}\n")) && out.stdout.is_empty(), "{words:?}: {}", out.stderr);
+        rl.run(&help.split(' ').skip(1).collect::<Vec<_>>()).success();
+    }
+}
+
+#[test]
 fn flags_behind_the_image_are_the_commands_own() {
     let out = Rl::new().run(&["run", "--rm", "busybox", "echo", "--privileged", "--rm"]).success();
     assert_eq!(out.stdout, "--privileged --rm\n");

@@ -127,7 +127,6 @@ fn columns(words: &[&str]) -> Result<Vec<(&'static str, &'static str)>> {
                 &command_line::USAGE,
                 format!("rl top: {word:?} is neither a column nor an option that is known here"),
             )
-            .fix("See: rl top --help")
         })
     };
     let all = |names: &[&str]| names.iter().map(|name| column(name)).collect::<Result<Vec<_>>>();
