@@ -20,6 +20,9 @@ use crate::sys::child::{fork, open_pidfd};
 use crate::sys::loopback;
 use crate::sys::process::in_network;
 
+/// The bridge's, in every network: they have no link in common. Without one of its own a bridge has the lowest of its members', another
+/// whenever one comes or goes, and containers would send to the old one for half a minute.
+const HARDWARE_ADDRESS: &str = "02:72:6c:00:00:01";
 /// As large as slirp4netns' own packets.
 const MTU: u32 = 65520;
 
@@ -83,7 +86,7 @@ fn address(text: &mut String, address: IpAddr, subnet: &Subnet, device: &str) {
 }
 
 pub(super) fn bridge(program: &Path, held: &File, network: &Definition) -> Result<(), String> {
-    let mut text = format!("link add name br0 mtu {MTU} type bridge\n");
+    let mut text = format!("link add name br0 mtu {MTU} address {HARDWARE_ADDRESS} type bridge\n");
     for subnet in std::iter::once(&network.v4).chain(&network.v6) {
         address(&mut text, subnet.gateway, subnet, "br0");
     }
