@@ -16,10 +16,10 @@ use super::{Globals, Verb, in_namespace};
 use crate::error::{Error, Result, catalog::command_line, catalog::network as codes};
 use crate::host::{Dirs, Host};
 use crate::network::named::store::{Networks, Wish};
-use crate::network::named::{self};
+use crate::network::named::{self, Lease};
 use crate::runtime::container::new_id;
 use crate::spec::network::Network;
-use crate::spec::networks::{Definition, Joining, Membership, Subnet};
+use crate::spec::networks::{self, Definition, Joining, Membership, Subnet};
 use crate::state::{Container, Containers};
 
 /// `rl network create`.
@@ -294,20 +294,36 @@ fn connect(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
             .because("it is in it already"));
     }
     if let Some(running) = &container.running {
-        let taken: Vec<_> = members
-            .iter()
-            .flat_map(|member| named::leases(&host.dirs.run, &member.network))
-            .filter(|lease| lease.id == container.record.id)
-            .map(|lease| lease.interface)
-            .collect();
-        let index = (0..).find(|index| !taken.contains(&format!("eth{index}"))).unwrap_or_default();
+        let places = members.iter().flat_map(|member| named::leases(&host.dirs.run, &member.network));
+        let places: Vec<_> = places.filter(|lease| lease.id == container.record.id).collect();
+        let taken = |index: &usize| places.iter().any(|lease| lease.interface == format!("eth{index}"));
+        let index = (0..).find(|index| !taken(index)).unwrap_or_default();
         let mut joining = Joining::of(&membership, &network, &container.record.id, &container.record.name, index);
-        joining.default_route = taken.is_empty();
+        joining.default_route = !network.internal && !places.iter().any(Lease::leads_out);
         named::connect(&joining, &host.dirs.run, running.pid)?;
-        network.resolvers().into_iter().for_each(|resolver| named::add_resolver(&container.run, resolver));
     }
+    let before = members.clone();
     members.push(membership);
+    follow(&host.dirs, &container, &before)?;
     keep(&container)
+}
+
+/// The container asks the resolvers of the networks that it is in now; not where it was made with others, or with a filter that has
+/// its own.
+fn follow(dirs: &Dirs, container: &Container, before: &[Membership]) -> Result<()> {
+    let run = &container.record.run;
+    let (Some(_), Network::Named(after), true, None) =
+        (&container.running, &run.network, run.dns.is_empty(), &run.egress)
+    else {
+        return Ok(());
+    };
+    let store = Networks::open(dirs);
+    let resolvers = |members: &[Membership]| -> Result<Vec<IpAddr>> {
+        let all = members.iter().map(|member| store.find(&member.network)).collect::<Result<Vec<_>>>()?;
+        Ok(networks::resolvers(&all))
+    };
+    named::change_resolvers(&container.run, &resolvers(before)?, &resolvers(after)?);
+    Ok(())
 }
 
 /// Of one that goes with its end there is nothing to keep.
@@ -331,11 +347,12 @@ fn disconnect(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let network = Networks::open(&host.dirs).find(one(matches, "network"))?;
     let mut container = Containers::open(&host.dirs).find(one(matches, "container"))?;
     let left = named::leave(&host.dirs.run, &network.name, &container.record.id)?;
+    let mut before = Vec::new();
     let kept = match &mut container.record.run.network {
         Network::Named(members) => {
-            let before = members.len();
+            before.clone_from(members);
             members.retain(|member| member.network != network.name);
-            members.len() != before
+            members.len() != before.len()
         }
         _ => false,
     };
@@ -343,6 +360,7 @@ fn disconnect(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         return Err(Error::new(&codes::NAMED, format!("disconnect {} from {}", container.record.name, network.name))
             .because("it is not in it"));
     }
+    follow(&host.dirs, &container, &before)?;
     keep(&container)
 }
 

@@ -22,8 +22,6 @@ pub struct Config {
     pub slirp4netns: Option<PathBuf>,
     /// The same for pasta.
     pub pasta: Option<PathBuf>,
-    /// The same for aardvark-dns.
-    pub aardvark_dns: Option<PathBuf>,
     /// What an archive may unpack to.
     pub limits: Limits,
     /// Programs that run those of other architectures.
@@ -50,7 +48,6 @@ struct OwnFile {
     additional_stores: Vec<PathBuf>,
     slirp4netns: Option<PathBuf>,
     pasta: Option<PathBuf>,
-    aardvark_dns: Option<PathBuf>,
     cgroups: Option<Groups>,
     #[serde(default)]
     limits: Limits,
@@ -161,7 +158,6 @@ impl Config {
         self.additional_stores.extend(file.additional_stores);
         self.slirp4netns = self.slirp4netns.take().or(file.slirp4netns);
         self.pasta = self.pasta.take().or(file.pasta);
-        self.aardvark_dns = self.aardvark_dns.take().or(file.aardvark_dns);
         self.limits.layer_bytes = self.limits.layer_bytes.or(file.limits.layer_bytes);
         self.limits.layer_entries = self.limits.layer_entries.or(file.limits.layer_entries);
         self.emulators.add(file.qemu);

@@ -5,6 +5,7 @@
 //! has nothing left to do. The surprise: `rl` stands in the base user namespace meanwhile, as its root, and in the host's network;
 //! so what it starts has rights over the container's namespaces, and none on the host.
 
+mod dns;
 mod egress;
 pub mod forward;
 mod last_words;

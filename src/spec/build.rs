@@ -270,10 +270,9 @@ fn wiring(run: &RunSpec, image: &ImageConfig, identity: &Identity, facts: &Facts
         sysctls: Vec::new(),
     });
     let memberships = if let Network::Named(all) = &run.network { all.as_slice() } else { &[] };
-    let networks = memberships.iter().zip(&facts.networks).enumerate();
-    let networks =
-        networks.map(|(index, (one, network))| Joining::of(one, network, &identity.id, &identity.name, index));
-    Wiring { network: run.network.clone(), ports, guard, networks: networks.collect() }
+    let places: Vec<_> = memberships.iter().zip(&facts.networks).collect();
+    let networks = Joining::all(&places, &identity.id, &identity.name);
+    Wiring { network: run.network.clone(), ports, guard, networks }
 }
 
 /// Paths that are masked, and those that are read-only.

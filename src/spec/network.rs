@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use slirp4netns_ctl::{Options, Outbound, Protocol};
 
 use super::egress::{Egress, RESOLVER};
-use super::networks::{Definition, Joining, Membership};
+use super::networks::{self, Joining, Membership};
 use super::{Facts, RunSpec};
 use crate::error::{Error, Result, catalog::command_line};
 
@@ -268,7 +268,7 @@ pub fn resolvers(run: &RunSpec, facts: &Facts) -> Vec<String> {
         (false, _) => run.dns.clone(),
         (true, Some(forwarder)) => vec![forwarder.to_string()],
         (true, None) if matches!(run.network, Network::Named(_)) => {
-            facts.networks.iter().flat_map(Definition::resolvers).map(|address| address.to_string()).collect()
+            networks::resolvers(&facts.networks).iter().map(ToString::to_string).collect()
         }
         (true, None) => nameservers(&facts.resolv_conf),
     }

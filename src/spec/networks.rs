@@ -89,7 +89,17 @@ pub struct Joining {
 }
 
 impl Joining {
-    /// The place of a container that is in `index` other networks.
+    /// The places of a container in these networks. The way out leads through the first that has one.
+    pub fn all(places: &[(&Membership, &Definition)], id: &str, name: &str) -> Vec<Self> {
+        let outward = places.iter().position(|(_, network)| !network.internal);
+        let place = |(index, (one, network)): (usize, &(&Membership, &Definition))| Self {
+            default_route: Some(index) == outward,
+            ..Self::of(one, network, id, name, index)
+        };
+        places.iter().enumerate().map(place).collect()
+    }
+
+    /// The place of a container that is in `index` other networks, and has a way out.
     pub fn of(one: &Membership, network: &Definition, id: &str, name: &str, index: usize) -> Self {
         let mut names = vec![name.to_owned(), id.chars().take(12).collect()];
         names.extend(one.aliases.iter().cloned());
@@ -102,7 +112,7 @@ impl Joining {
             ip: one.ip,
             ip6: one.ip6,
             names,
-            default_route: index == 0,
+            default_route: false,
         }
     }
 }
@@ -233,6 +243,15 @@ pub fn block(word: &str) -> Option<(IpAddr, u8)> {
     let address: IpAddr = address.parse().ok()?;
     let width = if address.is_ipv4() { 32 } else { 128 };
     bits.parse().ok().filter(|bits| *bits <= width).map(|bits| (address, bits))
+}
+
+/// Whom a container of these networks asks. The C library takes the first answer, also one that there is no such name: so where one
+/// knows names of containers nobody else is asked, and first who can ask outside.
+pub fn resolvers(networks: &[Definition]) -> Vec<IpAddr> {
+    let known = networks.iter().any(|network| network.dns);
+    let mut asked: Vec<_> = networks.iter().filter(|network| network.dns == known).collect();
+    asked.sort_by_key(|network| network.upstream().is_empty());
+    asked.into_iter().flat_map(Definition::resolvers).collect()
 }
 
 impl Definition {

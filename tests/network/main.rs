@@ -10,6 +10,7 @@ mod apt;
 mod attacks;
 mod basics;
 mod egress;
+mod finding;
 mod lab;
 mod names;
 mod networks;

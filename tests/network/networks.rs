@@ -1,5 +1,7 @@
 //! Networks by name: containers that find each other, and those that must not.
 
+pub use self::as_user::{holder, up, works};
+
 mod as_user {
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
@@ -14,14 +16,13 @@ mod as_user {
     /// Answers everybody with this line, over TCP.
     const SERVER: &str = "nc -ll -p 80 -e echo hello & echo up; cat";
 
-    fn works() -> bool {
+    pub fn works() -> bool {
         let nft = ["-rn", "--", "sh", "-c", "PATH=$PATH:/usr/sbin:/sbin; nft list ruleset && ip link show lo"];
         let nft = Command::new("unshare").args(nft).output().is_ok_and(|out| out.status.success());
-        let resolver = ["/usr/lib/podman/aardvark-dns", "/usr/libexec/podman/aardvark-dns"];
-        nft && resolver.iter().any(|path| Path::new(path).exists()) || missing("nft, ip and aardvark-dns")
+        nft || missing("nft and ip")
     }
 
-    fn up(rl: &Rl, flags: &[&str], script: &str) -> Running {
+    pub fn up(rl: &Rl, flags: &[&str], script: &str) -> Running {
         let words = [&["run", "--rm", "-i"][..], flags, &["busybox", "sh", "-c", script]].concat();
         let mut running = rl.command(&words).piped_stdin().spawn();
         running.wait_for_line("up");
@@ -32,7 +33,7 @@ mod as_user {
         rl.run(&[&["run", "--rm"][..], flags, &["busybox", "sh", "-c", script]].concat()).success().stdout
     }
 
-    /// Asks again while the resolver has not read its new list.
+    /// Asks again while the server does not listen yet.
     fn ask(name: &str) -> String {
         format!("n=0; until nc -w 5 {name} 80; do n=$((n+1)); [ $n -lt 50 ] || exit 9; usleep 100000; done; ")
     }
@@ -47,23 +48,13 @@ mod as_user {
         serde_json::from_str::<serde_json::Value>(&text).expect("JSON")[0].clone()
     }
 
-    fn parent(pid: i32) -> i32 {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("its stat");
-        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
-        parent.expect("its parent")
-    }
-
-    /// The holder of this store's one network: the parent of the parent of the resolver, which is told where the network is.
-    fn holder(rl: &Rl) -> i32 {
-        let place = rl.runroot().join("networks");
-        let place = place.to_string_lossy();
-        let all = std::fs::read_dir("/proc").expect("processes").flatten();
-        let mut pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        let resolver = pids.find(|pid| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).contains(&format!("--config\0{place}"))
-        });
-        parent(parent(resolver.expect("the resolver")))
+    /// The process that holds a network, as it has written itself down.
+    pub fn holder(rl: &Rl, network: &str) -> Pid {
+        let list = rl.runroot().join("networks").join(network).join("leases.json");
+        let text = std::fs::read_to_string(list).expect("the list of who is in it");
+        let list: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let pid = list["holder"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+        Pid::from_raw(pid.expect("its holder"))
     }
 
     #[test]
@@ -167,8 +158,7 @@ mod as_user {
         let rl = Rl::new();
         rl.run(&["network", "create", "web"]).success();
         let server = up(&rl, &["--name=server", "--network=web"], SERVER);
-        let old = holder(&rl);
-        kill(Pid::from_raw(old), Signal::SIGKILL).expect("kill");
+        kill(holder(&rl, "web"), Signal::SIGKILL).expect("kill");
         assert_eq!(sh(&rl, &["--network=web"], &ask("server")), "hello\n");
         ended(server);
     }
@@ -196,7 +186,7 @@ mod as_user {
         let rl = Rl::new();
         rl.run(&["network", "create", "web"]).success();
         let server = up(&rl, &["--name=server", "--network=web"], SERVER);
-        kill(Pid::from_raw(holder(&rl)), Signal::SIGKILL).expect("kill");
+        kill(holder(&rl, "web"), Signal::SIGKILL).expect("kill");
         let look = "ip -o -4 addr show eth0; echo up; cat";
         let words = ["run", "--rm", "-i", "--network=web", "busybox", "sh", "-c", look];
         let path = failing_ip(&rl);

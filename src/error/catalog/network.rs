@@ -45,8 +45,8 @@ entries! {
         fix "The message says which it was. rl network ls and rl network inspect NAME show what there is.";
     /// A program is missing.
     NO_TOOL = 711, exit 125, "a program for named networks is missing",
-        why "Networks by name are made with ip (package iproute2), and their names are served by aardvark-dns (package aardvark-dns).",
-        fix "Ask the administrator to install it, or make the network without names: rl network create --disable-dns NAME.";
+        why "Networks by name are made with ip (package iproute2), which is in none of the directories of PATH, nor in /usr/sbin, /sbin, /usr/bin or /bin.",
+        fix "Ask the administrator to install it. One container alone needs no network by name: leave --network out.";
     /// No such network.
     NO_NETWORK = 712, exit 125, "no such network",
         why "A word of --network that is none of slirp4netns, pasta, none, host and container:NAME is the name of a network that rl network create has made.",

@@ -83,7 +83,7 @@ fn serve(guard: &Guard, nft: PathBuf, mut tell: std::io::PipeWriter) -> u8 {
     let told = tell.write_all(said.as_bytes());
     drop(tell);
     match (settled, told) {
-        (Ok(Some(socket)), Ok(())) => names::serve(&socket, &guard.egress, &guard.resolvers, &nft),
+        (Ok(Some(socket)), Ok(())) => names::serve(socket, guard, &nft),
         // The parent opens the namespace, and ends this process then.
         (Ok(None), Ok(())) => loop {
             nix::unistd::pause();

@@ -49,6 +49,11 @@ impl Forwarder {
     pub(super) fn of(pidfd: OwnedFd) -> Self {
         Self { pidfd }
     }
+
+    /// Whether it was killed, or gave up.
+    pub(super) fn has_ended(&self) -> bool {
+        !matches!(wait_pidfd(self.pidfd.as_fd(), false), Ok(None))
+    }
 }
 
 impl Drop for Forwarder {

@@ -16,12 +16,12 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::Pid;
 
-use super::resolver::Resolver;
 use super::talk::{self, Reply, Request};
-use super::{Lease, Leases, Tools, VERSION, links};
+use super::{Lease, Leases, Tools, VERSION, links, list, resolver};
 use crate::error::{Context, Error, Result, catalog::network as codes};
 use crate::host::procfs;
 use crate::network::egress::null_stdio;
+use crate::network::forward::Forwarder;
 use crate::network::forward::control::listen;
 use crate::spec::networks::{Definition, Joining};
 use crate::state;
@@ -36,10 +36,13 @@ type Said<T> = std::result::Result<T, String>;
 struct Holder {
     network: Definition,
     tools: Tools,
+    /// Where running state is kept, and this network's.
+    run: PathBuf,
     dir: PathBuf,
     held: File,
     slirp: Option<slirp4netns_ctl::Running>,
-    resolver: Option<Resolver>,
+    /// Who answers for names.
+    names: Option<Forwarder>,
     members: Vec<Member>,
 }
 
@@ -56,14 +59,14 @@ struct Member {
 ///
 /// # Errors
 /// `RL0710` with what it says.
-pub(super) fn start(network: &Definition, tools: Tools, dir: &Path) -> Result<()> {
+pub(super) fn start(network: &Definition, tools: Tools, run: &Path, dir: &Path) -> Result<()> {
     let name = network.name.clone();
     let doing = || format!("make the network {name}");
     let listener = listen(&dir.join(talk::SOCKET)).context(&codes::NAMED, doing)?;
     let (mut answer, tell) = std::io::pipe().context(&codes::NAMED, doing)?;
     let network = network.clone();
     // Not this process's child: it outlives the container for which it was started, and whoever cleans up after that.
-    let between = fork(|| fork(|| hold(network, tools, dir.to_owned(), &listener, tell)).map_or(1, |_| 0));
+    let between = fork(|| fork(|| hold((network, tools), (run, dir), &listener, tell)).map_or(1, |_| 0));
     let _ = between.and_then(wait_pid).context(&codes::NAMED, doing)?;
     let mut said = String::new();
     answer.read_to_string(&mut said).context(&codes::NAMED, doing)?;
@@ -78,7 +81,12 @@ pub(super) fn start(network: &Definition, tools: Tools, dir: &Path) -> Result<()
     }
 }
 
-fn hold(network: Definition, tools: Tools, dir: PathBuf, listener: &OwnedFd, mut tell: std::io::PipeWriter) -> u8 {
+fn hold(
+    (network, tools): (Definition, Tools),
+    (run, dir): (&Path, &Path),
+    listener: &OwnedFd,
+    mut tell: std::io::PipeWriter,
+) -> u8 {
     let _ = nix::unistd::setsid();
     let _ = nix::unistd::chdir("/");
     let settled = close_all_but(&mut [listener.as_raw_fd(), tell.as_raw_fd()])
@@ -87,7 +95,7 @@ fn hold(network: Definition, tools: Tools, dir: PathBuf, listener: &OwnedFd, mut
     process::hide_arguments("rl: network");
     let _ = prctl::set_name(c"rl: network");
     let socket = dir.join(talk::SOCKET);
-    let made = settled.map_err(|errno| errno.to_string()).and_then(|()| Holder::new(network, tools, dir));
+    let made = settled.map_err(|errno| errno.to_string()).and_then(|()| Holder::new(network, tools, run, dir));
     let said = match &made {
         Ok(holder) => holder.complaints().fold("ok".to_owned(), |all, one| all + "\n" + &one),
         Err(why) => why.replace('\n', " "),
@@ -108,7 +116,7 @@ fn has_ended(pidfd: &OwnedFd) -> bool {
 }
 
 impl Holder {
-    fn new(network: Definition, tools: Tools, dir: PathBuf) -> Said<Self> {
+    fn new(network: Definition, tools: Tools, run: &Path, dir: &Path) -> Said<Self> {
         let mut sysctls = Vec::new();
         if !network.internal {
             sysctls.push(("net/ipv4/ip_forward", "1"));
@@ -119,21 +127,22 @@ impl Holder {
         }
         let held = links::namespace(&sysctls)?;
         links::bridge(&tools.ip, &held, &network)?;
-        let mut holder = Self { network, tools, dir, held, slirp: None, resolver: None, members: Vec::new() };
+        let (run, dir) = (run.to_owned(), dir.to_owned());
+        let mut holder = Self { network, tools, run, dir, held, slirp: None, names: None, members: Vec::new() };
         holder.open_way_out()?;
         if let Some(nft) = &holder.tools.nft {
             let nat = "table inet rl {\nchain out {\ntype nat hook postrouting priority srcnat;\noifname \"tap0\" masquerade\n}\n}\n";
             links::nft(nft, &holder.held, nat)?;
         }
         // Of a holder that was killed: its containers lost their network with it, and get the same places again.
-        let run = holder.dir.parent().and_then(Path::parent).unwrap_or(&holder.dir);
-        for lease in super::leases(run, &holder.network.name) {
+        for lease in super::leases(&holder.run, &holder.network.name) {
             // None: it has ended meanwhile.
             if let Some(pidfd) = open_pidfd(Pid::from_raw(lease.pid)).ok().filter(|_| lease.is_alive()) {
                 holder.members.push(Member { lease, pidfd, unplugged: Some(String::new()) });
             }
         }
         holder.plug_again();
+        holder.publish()?;
         Ok(holder)
     }
 
@@ -159,23 +168,13 @@ impl Holder {
         self.members.iter().filter_map(why)
     }
 
-    fn leases(&self) -> Vec<Lease> {
-        self.members.iter().map(|member| member.lease.clone()).collect()
-    }
-
-    /// The one who knows names, also in place of one that has ended. It is started with the first who joins and not before: told of
-    /// more names, it stops listening for a moment (aardvark-dns 1.4.0).
-    fn tell_resolver(&mut self) -> Said<()> {
-        let Some(program) = &self.tools.resolver else { return Ok(()) };
-        let leases = self.leases();
-        match self.resolver.as_ref().filter(|resolver| resolver.is_alive()) {
-            Some(resolver) => resolver.update(&self.network, &leases).map_err(|error| error.to_string()),
-            None if leases.is_empty() => Ok(()),
-            None => {
-                self.resolver = Some(Resolver::start(program, &self.network, &self.held, &self.dir, &leases)?);
-                Ok(())
-            }
+    /// Who answers for names, also in place of one that has ended.
+    fn serve_names(&mut self) -> Said<()> {
+        let answers = self.names.as_ref().is_some_and(|names| !names.has_ended());
+        if self.network.dns && !answers {
+            self.names = Some(resolver::start(&self.network, &self.held, &self.run)?);
         }
+        Ok(())
     }
 
     /// slirp4netns, also in place of one that has ended.
@@ -212,10 +211,8 @@ impl Holder {
     /// Whoever is about to join has the lock: then there is somebody to wait for.
     fn may_end(&self) -> bool {
         let Ok(Some(_lock)) = state::try_lock(&self.dir) else { return false };
-        for file in [talk::SOCKET, "leases.json", "resolv.conf"] {
-            let _ = std::fs::remove_file(self.dir.join(file));
-        }
-        let _ = std::fs::remove_dir_all(self.dir.join("dns"));
+        let _ = std::fs::remove_file(self.dir.join(talk::SOCKET));
+        let _ = std::fs::remove_file(list(&self.run, &self.network.name));
         true
     }
 
@@ -239,6 +236,7 @@ impl Holder {
 
     fn join(&mut self, joining: Joining, pid: i32, theirs: &File) -> Said<Lease> {
         self.open_way_out()?;
+        self.serve_names()?;
         self.plug_again();
         if self.members.iter().any(|member| member.lease.id == joining.id) {
             return Err("the container is in it already".to_owned());
@@ -287,11 +285,14 @@ impl Holder {
         Some(lease)
     }
 
-    /// For those who ask for names, and for whoever reads the list; that is best effort: what could not be written is written next time.
-    fn publish(&mut self) -> Said<()> {
-        let told = self.tell_resolver();
-        let leases = Leases { version: VERSION, leases: self.leases() };
-        let _ = state::write_replacing(&self.dir.join("leases.json"), &leases, false);
-        told
+    /// For those who ask for names, and for whoever reads the list.
+    fn publish(&self) -> Said<()> {
+        let leases = Leases {
+            version: VERSION,
+            holder: std::process::id(),
+            dns: self.network.dns,
+            leases: self.members.iter().map(|member| member.lease.clone()).collect(),
+        };
+        state::write_replacing(&list(&self.run, &self.network.name), &leases, false).map_err(|error| error.to_string())
     }
 }

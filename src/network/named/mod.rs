@@ -6,6 +6,7 @@
 
 mod holder;
 mod links;
+mod names;
 mod resolver;
 pub mod store;
 mod talk;
@@ -20,7 +21,6 @@ use serde::{Deserialize, Serialize};
 
 use self::talk::Request;
 use crate::error::{Context, Error, Result, catalog::network as codes};
-use crate::host::config::Config;
 use crate::host::procfs;
 use crate::network::egress;
 use crate::network::program::own_directory;
@@ -54,6 +54,10 @@ pub struct Lease {
 #[derive(Debug, Serialize, Deserialize)]
 struct Leases {
     version: u32,
+    /// Who has written it.
+    holder: u32,
+    /// Its containers are found by name.
+    dns: bool,
     leases: Vec<Lease>,
 }
 
@@ -62,7 +66,6 @@ struct Leases {
 pub(super) struct Tools {
     ip: PathBuf,
     nft: Option<PathBuf>,
-    resolver: Option<PathBuf>,
     slirp: Option<Slirp>,
 }
 
@@ -70,41 +73,36 @@ impl Tools {
     /// # Errors
     /// `RL0711` with the name of what is missing, `RL0708`, and slirp4netns' own.
     fn find(network: &Definition, run: &Path) -> Result<Self> {
-        let resolver = || -> Result<PathBuf> {
-            let given = Config::read()?.aardvark_dns;
-            let dirs = ["/usr/lib/podman", "/usr/libexec/podman", "/usr/local/lib/podman", "/usr/local/libexec/podman"];
-            program("aardvark-dns", given, &dirs)
-        };
         let outward = || {
             let mut options = slirp4netns_ctl::Options { network: network.outer(), ..Default::default() };
             options.ipv6 = network.v6.is_some();
             Slirp::prepare(&options, run)
         };
         Ok(Self {
-            ip: program("ip", None, &["/usr/sbin", "/sbin", "/usr/bin", "/bin"])?,
+            ip: program("ip", &["/usr/sbin", "/sbin", "/usr/bin", "/bin"])?,
             nft: (!network.internal).then(egress::prepare).transpose()?,
-            resolver: network.dns.then(resolver).transpose()?,
             slirp: (!network.internal).then(outward).transpose()?,
         })
     }
 }
 
-fn program(name: &str, given: Option<PathBuf>, system: &[&str]) -> Result<PathBuf> {
+fn program(name: &str, system: &[&str]) -> Result<PathBuf> {
     let is_program =
         |file: &PathBuf| file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let dirs = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).chain(own_directory());
     let mut places = dirs.chain(system.iter().map(PathBuf::from)).map(|dir| dir.join(name));
-    let found = match given {
-        Some(given) => Some(given).filter(is_program),
-        None => places.find(is_program),
-    };
-    found.ok_or_else(|| Error::new(&codes::NO_TOOL, format!("find {name}")))
+    places.find(is_program).ok_or_else(|| Error::new(&codes::NO_TOOL, format!("find {name}")))
 }
 
 /// Where a network's running state is.
 fn directory(run: &Path, network: &str) -> PathBuf {
     run.join("networks").join(network)
+}
+
+/// Where it is written who is in it.
+fn list(run: &Path, network: &str) -> PathBuf {
+    directory(run, network).join("leases.json")
 }
 
 /// Lets a container in whose first process is `first`.
@@ -119,7 +117,7 @@ pub(super) fn join(joining: &Joining, run: &Path, first: Pid, namespace: &File) 
     if let Some(lease) = talk::ask(&dir, &request, Some(namespace))? {
         return Ok(lease);
     }
-    holder::start(&joining.network, Tools::find(&joining.network, run)?, &dir)?;
+    holder::start(&joining.network, Tools::find(&joining.network, run)?, run, &dir)?;
     talk::ask(&dir, &request, Some(namespace))?
         .ok_or_else(|| Error::new(&codes::NAMED, "find the network that was just made"))
 }
@@ -139,7 +137,7 @@ pub fn leave(run: &Path, network: &str, id: &str) -> Result<bool> {
 
 /// Who is in there, as the holder has written it down; without those that have ended.
 pub fn leases(run: &Path, network: &str) -> Vec<Lease> {
-    let read = state::read_versioned::<Leases>(&directory(run, network).join("leases.json"), VERSION);
+    let read = state::read_versioned::<Leases>(&list(run, network), VERSION);
     let all = read.ok().flatten().map(|leases| leases.leases).unwrap_or_default();
     all.into_iter().filter(Lease::is_alive).collect()
 }
@@ -155,6 +153,11 @@ pub fn connect(joining: &Joining, run: &Path, first: Pid) -> Result<Lease> {
 }
 
 impl Lease {
+    /// The container's way out leads through this network.
+    pub fn leads_out(&self) -> bool {
+        self.default_route
+    }
+
     fn is_alive(&self) -> bool {
         procfs::start_time(self.pid) == Some(self.start_time)
     }
@@ -169,11 +172,20 @@ pub(super) fn write_hosts(dir: &Path, lease: &Lease) {
     }
 }
 
-/// One more name server, in the file that is mounted over /etc/resolv.conf.
-pub fn add_resolver(dir: &Path, resolver: IpAddr) {
-    use std::io::Write;
-    let file = std::fs::OpenOptions::new().append(true).open(dir.join("resolv.conf"));
-    let _ = file.and_then(|mut file| file.write_all(format!("nameserver {resolver}\n").as_bytes()));
+/// Other name servers, in the file that is mounted over /etc/resolv.conf; all else that somebody has written there stays.
+pub fn change_resolvers(dir: &Path, before: &[IpAddr], after: &[IpAddr]) {
+    let path = dir.join("resolv.conf");
+    let Ok(text) = std::fs::read_to_string(&path) else { return };
+    let server = |line: &str| line.strip_prefix("nameserver ").and_then(|server| server.trim().parse::<IpAddr>().ok());
+    let stays = |line: &&str| server(line).is_none_or(|server| !before.contains(&server) || after.contains(&server));
+    let mut lines: Vec<String> = text.lines().filter(stays).map(str::to_owned).collect();
+    for resolver in after {
+        if !lines.iter().any(|line| server(line) == Some(*resolver)) {
+            lines.push(format!("nameserver {resolver}"));
+        }
+    }
+    // In place: the container has this very file.
+    let _ = std::fs::write(&path, lines.join("\n") + "\n");
 }
 
 /// Whether this child is a network's holder. By its name and by its user namespace, which is ours: a container's processes can have

@@ -1,171 +1,77 @@
-//! aardvark-dns, which knows the containers of a network by name and asks the network's way out for all else.
+//! The process of a network that answers for its names: `rl: names`.
 //!
-//! Owns its configuration (one file a network: the address at which it listens, then a line a container) and its process. The
-//! surprise: it puts itself into the background, out of its parent's sight; so it is started in a pid namespace of its own, whose
-//! first process is ours, passes SIGHUP on (the configuration has changed) and takes it along when it ends.
+//! Owns its start: into the network's namespace, listening at the bridge's addresses, and then without any right. The surprise: it is
+//! never told anything; see `names`.
 
-use std::ffi::CString;
-use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{Read, Write as _};
-use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::io::{Read, Write};
+use std::net::{IpAddr, UdpSocket};
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::Path;
 
-use nix::mount::{MsFlags, mount};
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
-use nix::unistd::Pid;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 
-use super::Lease;
+use super::names::Names;
+use crate::network::dns::{self, Resolvers};
 use crate::network::egress::null_stdio;
+use crate::network::forward::Forwarder;
 use crate::spec::networks::Definition;
-use crate::sys::child::{close_all_but, exit_now, fork, reap_any, signal_pidfd, wait_pid, wait_pidfd};
-use crate::sys::clone::{Child, Side, clone};
-use crate::sys::signal::ignore;
+use crate::sys::child::{close_all_but, exit_now, fork, open_pidfd};
+use crate::sys::{capability, process};
 
-#[derive(Debug)]
-pub(super) struct Resolver {
-    child: Child,
-    dir: PathBuf,
-}
-
-impl Resolver {
-    /// `dir` is the network's run directory, `held` its namespace.
-    pub(super) fn start(
-        program: &Path,
-        network: &Definition,
-        held: &File,
-        dir: &Path,
-        leases: &[Lease],
-    ) -> Result<Self, String> {
-        let failed = |error: std::io::Error| error.to_string();
-        let config = dir.join("dns");
-        let _ = std::fs::remove_dir_all(&config);
-        std::fs::create_dir(&config).map_err(failed)?;
-        configure(network, dir, leases).map_err(failed)?;
-        // An internal network has nobody to ask: its own loopback, where nobody listens, says so at once.
-        let mut servers = network.upstream();
-        if servers.is_empty() {
-            servers.push(IpAddr::from([127, 0, 0, 1]));
+/// Starts it for a network whose namespace is `held`; it ends when the process does that has started it, or when what is given back
+/// is dropped. `run` is where running state is kept.
+pub(super) fn start(network: &Definition, held: &File, run: &Path) -> Result<Forwarder, String> {
+    let failed = |error: std::io::Error| format!("serve names: {error}");
+    let (mut answer, tell) = std::io::pipe().map_err(failed)?;
+    let parent = nix::unistd::getpid();
+    let pid = fork(|| {
+        let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+        if nix::unistd::getppid() != parent {
+            exit_now(0);
         }
-        let resolv = dir.join("resolv.conf");
-        let text: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
-        std::fs::write(&resolv, text).map_err(failed)?;
-        let words = [program.as_os_str().as_bytes(), b"--config", config.as_os_str().as_bytes(), b"-p", b"53", b"run"];
-        let words: Result<Vec<CString>, _> = words.iter().map(|word| CString::new(*word)).collect();
-        let words = words.map_err(|error| error.to_string())?;
-        let listening = 1 + usize::from(network.v6.is_some());
-        let (mut answer, tell) = std::io::pipe().map_err(failed)?;
-        let child =
-            match clone(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS).map_err(|errno| errno.to_string())? {
-                Side::Parent(child) => child,
-                Side::Child => {
-                    drop(answer);
-                    exit_now(keep(&words, &resolv, held, listening, tell))
-                }
-            };
-        drop(tell);
-        let mut ready = [0];
-        match answer.read(&mut ready) {
-            Ok(1) => Ok(Self { child, dir: dir.to_owned() }),
-            _ => {
-                let _ = signal_pidfd(child.pidfd.as_fd(), libc::SIGKILL);
-                Err(format!("{} did not start", program.display()))
-            }
-        }
-    }
-
-    /// Its first process ends with the last one that it has started, and is reaped here.
-    pub(super) fn is_alive(&self) -> bool {
-        matches!(wait_pidfd(self.child.pidfd.as_fd(), false), Ok(None))
-    }
-
-    pub(super) fn update(&self, network: &Definition, leases: &[Lease]) -> std::io::Result<()> {
-        configure(network, &self.dir, leases)?;
-        signal_pidfd(self.child.pidfd.as_fd(), libc::SIGHUP).map_err(Into::into)
+        serve(network, held, run, tell)
+    })
+    .map_err(|errno| failed(errno.into()))?;
+    let process = Forwarder::of(open_pidfd(pid).map_err(|errno| failed(errno.into()))?);
+    let mut said = String::new();
+    answer.read_to_string(&mut said).map_err(failed)?;
+    match said.as_str() {
+        "ok" => Ok(process),
+        "" => Err("the process that serves names has ended".to_owned()),
+        why => Err(format!("serve names: {why}")),
     }
 }
 
-fn configure(network: &Definition, dir: &Path, leases: &[Lease]) -> std::io::Result<()> {
-    let mut text = network.v4.gateway.to_string();
-    if let Some(v6) = &network.v6 {
-        let _ = write!(text, ",{}", v6.gateway);
-    }
-    text.push('\n');
-    for lease in leases {
-        let ip6 = lease.ip6.map(|ip6| ip6.to_string()).unwrap_or_default();
-        let _ = writeln!(text, "{} {} {ip6} {}", lease.id, lease.ip, lease.names.join(","));
-    }
-    // It reads every file of its directory: staged beside that.
-    let staged = dir.join("dns.new");
-    std::fs::write(&staged, text)?;
-    std::fs::rename(staged, dir.join("dns").join(&network.name))
-}
-
-/// How long it may take to listen: as slirp4netns.
-const START: Duration = Duration::from_secs(30);
-
-/// It calls itself ready before it listens (1.4.0), and there is nothing that says when: so the kernel's table is looked at.
-fn listens(sockets: usize) -> bool {
-    let deadline = Instant::now() + START;
-    let table = |name: &str| std::fs::read_to_string(format!("/proc/self/net/{name}")).unwrap_or_default();
-    let port = |line: &&str| line.split_ascii_whitespace().nth(1).is_some_and(|local| local.ends_with(":0035"));
-    loop {
-        let found: usize = ["udp", "udp6"].map(|name| table(name).lines().filter(port).count()).iter().sum();
-        if found >= sockets {
-            return true;
-        }
-        if kill(Pid::from_raw(-1), None).is_err() || Instant::now() > deadline {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// The first process of its pid namespace.
-fn keep(words: &[CString], resolv: &Path, held: &File, sockets: usize, mut tell: std::io::PipeWriter) -> u8 {
-    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
-    let waited: SigSet = [Signal::SIGHUP, Signal::SIGCHLD].into_iter().collect();
-    let none = None::<&str>;
-    let theirs = std::fs::canonicalize("/etc/resolv.conf").unwrap_or_else(|_| PathBuf::from("/etc/resolv.conf"));
-    // Above all the pipe on which somebody waits for the holder.
-    let settled = close_all_but(&mut [held.as_raw_fd(), tell.as_raw_fd()])
-        .and_then(|()| null_stdio())
-        .and_then(|()| mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none))
-        .and_then(|()| mount(Some(resolv), &theirs, none, MsFlags::MS_BIND, none))
-        .and_then(|()| setns(held, CloneFlags::CLONE_NEWNET))
-        .and_then(|()| sigprocmask(SigmaskHow::SIG_SETMASK, Some(&waited), None));
-    if settled.is_err() {
-        return 1;
-    }
-    let started = fork(|| {
-        // It calls itself ready before it handles SIGHUP, which would end it until then. It reads its names after that, so none is lost.
-        let _ = ignore(Signal::SIGHUP);
-        let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
-        let _ = nix::unistd::execv(&words[0], words);
-        127
-    });
-    // It has gone into the background when this one has ended.
-    let Ok(Ok(exit)) = started.map(wait_pid) else { return 1 };
-    if exit.status() != 0 || !listens(sockets) || tell.write_all(b"k").is_err() {
-        return 1;
-    }
+fn serve(network: &Definition, held: &File, run: &Path, mut tell: std::io::PipeWriter) -> u8 {
+    let settled = settle(network, held, tell.as_raw_fd());
+    let said = settled.as_ref().map_or_else(|why| why.clone(), |_| "ok".to_owned());
+    let told = tell.write_all(said.as_bytes());
     drop(tell);
-    loop {
-        if waited.wait() == Ok(Signal::SIGHUP) {
-            let _ = kill(Pid::from_raw(-1), Signal::SIGHUP);
-        }
-        loop {
-            match reap_any() {
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                // Nobody is left.
-                Err(_) => return 0,
-            }
-        }
-    }
+    let (Ok(listeners), Ok(())) = (settled, told) else { return 1 };
+    let servers = network.upstream();
+    let mut names = Names::new(run, &network.name, !servers.is_empty());
+    dns::serve(&listeners, &Resolvers { addresses: &servers, mark: None }, &mut names)
+}
+
+fn settle(network: &Definition, held: &File, tell: RawFd) -> Result<Vec<UdpSocket>, String> {
+    let failed = |what: &str, errno: Errno| format!("{what}: {errno}");
+    setns(held, CloneFlags::CLONE_NEWNET).map_err(|errno| failed("enter the network", errno))?;
+    close_all_but(&mut [tell]).map_err(|errno| failed("close what is open", errno))?;
+    null_stdio().map_err(|errno| failed("open /dev/null", errno))?;
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(|errno| failed("sigprocmask", errno))?;
+    let gateways = std::iter::once(&network.v4).chain(&network.v6).map(|subnet| subnet.gateway);
+    let listen =
+        |address: IpAddr| UdpSocket::bind((address, 53)).map_err(|error| format!("listen at {address}: {error}"));
+    let listeners = gateways.map(listen).collect::<Result<Vec<_>, _>>()?;
+    process::hide_arguments("rl: names");
+    let _ = prctl::set_name(c"rl: names");
+    capability::drop_bounding(0)
+        .and_then(|()| capability::set(0, 0, 0))
+        .and_then(|()| prctl::set_no_new_privs())
+        .map_err(|errno| failed("give rights up", errno))?;
+    Ok(listeners)
 }

@@ -1,0 +1,190 @@
+use simple_dns::Question;
+
+use super::*;
+use crate::host::procfs;
+
+/// Lists of networks in a directory of the test's own.
+struct Lab(tempfile::TempDir);
+
+impl Lab {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory"))
+    }
+
+    /// Each container: its id, its name and its address.
+    fn lists(&self, network: &str, dns: bool, containers: &[(&str, &str, &str)]) {
+        let pid = std::process::id().cast_signed();
+        let lease = |(id, name, ip): &(&str, &str, &str)| Lease {
+            id: (*id).to_owned(),
+            names: vec![(*name).to_owned()],
+            interface: "eth0".to_owned(),
+            ip: ip.parse().expect("an address"),
+            ip6: None,
+            port: 0,
+            default_route: true,
+            pid,
+            start_time: procfs::start_time(pid).expect("this process"),
+        };
+        let leases = containers.iter().map(lease).collect();
+        self.writes(network, &Leases { version: VERSION, holder: 1, dns, leases });
+    }
+
+    fn writes(&self, network: &str, list: &Leases) {
+        let path = super::list(self.0.path(), network);
+        std::fs::create_dir_all(path.parent().expect("its directory")).expect("a directory");
+        state::write_replacing(&path, list, false).expect("a list");
+    }
+
+    fn names(&self, network: &str, way_out: bool) -> Names {
+        Names::new(self.0.path(), network, way_out)
+    }
+}
+
+fn question(name: &str, kind: TYPE) -> Vec<u8> {
+    let mut packet = Packet::new_query(7);
+    packet.set_flags(PacketFlag::RECURSION_DESIRED);
+    packet.questions.push(Question::new(Name::new_unchecked(name), QTYPE::TYPE(kind), QCLASS::CLASS(CLASS::IN), false));
+    packet.build_bytes_vec().expect("bytes")
+}
+
+/// The addresses, or what else becomes of the question.
+fn asked(names: &mut Names, client: &str, name: &str) -> String {
+    match names.judge(client.parse().expect("an address"), &question(name, TYPE::A)) {
+        Verdict::Drop => "dropped".to_owned(),
+        Verdict::Ask(asked) => format!("outside: {}", asked.name),
+        Verdict::Answer(text) => {
+            let packet = Packet::parse(&text).expect("an answer");
+            if packet.rcode() != RCODE::NoError {
+                return format!("{:?}", packet.rcode());
+            }
+            assert!(packet.has_flags(PacketFlag::AUTHORITATIVE_ANSWER));
+            let address = |record: &ResourceRecord<'_>| match &record.rdata {
+                RData::A(a) => std::net::Ipv4Addr::from_bits(a.address).to_string(),
+                other => format!("{other:?}"),
+            };
+            packet.answers.iter().map(address).collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+#[test]
+fn containers_are_found_in_every_network_of_who_asks_and_in_no_other() {
+    let lab = Lab::new();
+    lab.lists("a", true, &[("1", "alone", "10.1.0.2"), ("2", "both", "10.1.0.3")]);
+    lab.lists("b", true, &[("2", "both", "10.2.0.3"), ("3", "db", "10.2.0.4")]);
+    lab.lists("c", true, &[("4", "far", "10.3.0.2")]);
+    let (mut a, mut b) = (lab.names("a", true), lab.names("b", true));
+    assert_eq!(asked(&mut a, "10.1.0.3", "alone"), "10.1.0.2");
+    assert_eq!(asked(&mut a, "10.1.0.3", "db"), "10.2.0.4");
+    assert_eq!(asked(&mut a, "10.1.0.3", "DB.dns.podman"), "10.2.0.4");
+    assert_eq!(asked(&mut a, "10.1.0.3", "both"), "10.1.0.3 10.2.0.3");
+    assert_eq!(asked(&mut b, "10.2.0.3", "alone"), "10.1.0.2");
+    // Who is in one alone, and who is nobody that is known.
+    for client in ["10.1.0.2", "10.1.0.99"] {
+        assert_eq!(asked(&mut a, client, "db"), "NameError", "{client}");
+        assert_eq!(asked(&mut a, client, "both"), "10.1.0.3", "{client}");
+    }
+    assert_eq!(asked(&mut a, "10.1.0.3", "far"), "NameError");
+    assert_eq!(asked(&mut b, "10.2.0.4", "alone"), "NameError");
+}
+
+#[test]
+fn a_change_is_known_to_the_next_question() {
+    let lab = Lab::new();
+    lab.lists("a", true, &[("1", "one", "10.1.0.2")]);
+    let mut names = lab.names("a", true);
+    for round in 3..50 {
+        assert_eq!(asked(&mut names, "10.1.0.2", "two"), "NameError");
+        let two = format!("10.1.0.{round}");
+        lab.lists("a", true, &[("1", "one", "10.1.0.2"), ("2", "two", &two)]);
+        assert_eq!(asked(&mut names, "10.1.0.2", "two"), two);
+        lab.lists("a", true, &[("1", "one", "10.1.0.2")]);
+    }
+}
+
+#[test]
+fn a_network_without_names_has_none_elsewhere_either() {
+    let lab = Lab::new();
+    lab.lists("a", true, &[("1", "one", "10.1.0.2")]);
+    lab.lists("plain", false, &[("1", "one", "10.2.0.2"), ("2", "two", "10.2.0.3")]);
+    assert_eq!(asked(&mut lab.names("a", true), "10.1.0.2", "two"), "NameError");
+}
+
+#[test]
+fn a_container_that_has_ended_is_in_no_other_network_any_more() {
+    let lab = Lab::new();
+    lab.lists("a", true, &[("1", "one", "10.1.0.2")]);
+    lab.lists("b", true, &[("1", "one", "10.2.0.2"), ("2", "two", "10.2.0.3")]);
+    let mut list: Leases = state::read_versioned(&list(lab.0.path(), "b"), VERSION).expect("a list").expect("there");
+    list.leases[0].start_time = 1;
+    lab.writes("b", &list);
+    assert_eq!(asked(&mut lab.names("a", true), "10.1.0.2", "two"), "NameError");
+}
+
+#[test]
+fn other_names_are_asked_for_outside_where_there_is_a_way() {
+    let lab = Lab::new();
+    lab.lists("a", true, &[("1", "one", "10.1.0.2"), ("2", "two", "10.1.0.3")]);
+    lab.lists("b", true, &[("1", "one", "10.2.0.2")]);
+    let mut names = lab.names("a", true);
+    assert_eq!(asked(&mut names, "10.1.0.2", "Www.Example"), "outside: www.example");
+    assert_eq!(asked(&mut names, "10.1.0.2", "www"), "NameError");
+    assert_eq!(asked(&mut names, "10.1.0.2", "x.dns.podman"), "NameError");
+    // An internal one: of its other network's resolver, where it has one.
+    let mut names = lab.names("a", false);
+    assert_eq!(asked(&mut names, "10.1.0.2", "www.example"), "Refused");
+    assert_eq!(asked(&mut names, "10.1.0.3", "www.example"), "NameError");
+}
+
+#[test]
+fn what_goes_out_has_another_id_and_what_comes_back_its_own() {
+    let lab = Lab::new();
+    let mut names = lab.names("a", true);
+    let client = [10, 1, 0, 2].into();
+    let ids: Vec<Vec<u8>> = (0..8)
+        .map(|_| {
+            let Verdict::Ask(asked) = names.judge(client, &question("www.example", TYPE::TXT)) else { panic!("asked") };
+            assert_eq!(asked.query[2..], asked.question[2..]);
+            let mut answer = asked.query.clone();
+            answer[2] |= 0x80 | AUTHORITATIVE;
+            let heard = names.hear(&asked, &answer).expect("an answer");
+            assert_eq!((&heard[..2], heard[2] & AUTHORITATIVE), (&[0, 7][..], 0));
+            asked.query[..2].to_vec()
+        })
+        .collect();
+    assert!(ids.iter().any(|id| *id != ids[0]), "{ids:?}");
+}
+
+#[test]
+fn an_address_has_its_names_and_a_name_has_nothing_else() {
+    let lab = Lab::new();
+    lab.lists("a", true, &[("1", "one", "10.1.0.2")]);
+    let mut names = lab.names("a", true);
+    let mut answers = |name: &str, kind: TYPE| {
+        let Verdict::Answer(text) = names.judge([10, 1, 0, 2].into(), &question(name, kind)) else { panic!("{name}") };
+        let packet = Packet::parse(&text).expect("an answer");
+        assert_eq!(packet.rcode(), RCODE::NoError, "{name}");
+        packet.answers.iter().map(|record| format!("{:?}", record.rdata)).collect::<Vec<_>>().join(" ")
+    };
+    assert!(answers("2.0.1.10.in-addr.arpa", TYPE::PTR).contains("one"));
+    for kind in [TYPE::AAAA, TYPE::TXT, TYPE::MX, TYPE::HTTPS] {
+        assert_eq!(answers("one", kind), "", "{kind:?}");
+    }
+    assert_eq!(reversed("2.0.1.10.in-addr.arpa"), Some([10, 1, 0, 2].into()));
+    let six = "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa";
+    assert_eq!(reversed(six), Some("2001:db8::1".parse().expect("an address")));
+    for other in ["ip6.arpa", "x.ip6.arpa", "1.10.in-addr.arpa", "example"] {
+        assert_eq!(reversed(other), None, "{other}");
+    }
+}
+
+#[test]
+fn what_is_no_question_is_dropped() {
+    let lab = Lab::new();
+    let mut names = lab.names("a", true);
+    let mut answer = question("www.example", TYPE::A);
+    answer[2] |= 0x80;
+    for text in [&answer[..], b"", b"nonsense", &[0; 12]] {
+        assert!(matches!(names.judge([10, 1, 0, 2].into(), text), Verdict::Drop), "{text:?}");
+    }
+}
