@@ -6,9 +6,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::container::{attach::Keys, last, latest};
 use super::run::args::{list, switch, value};
-use super::run::env;
+use super::run::{env, given_fds};
 use super::{Globals, Verb};
-use crate::error::{Error, Result, catalog::command_line};
+use crate::error::{Context, Error, Result, catalog::command_line};
 use crate::host::Host;
 use crate::plan::exec::Wish;
 use crate::runtime::exec::{self, Target};
@@ -44,6 +44,8 @@ fn command() -> Command {
         .arg(list("env-file", "FILE", "Environment variables, one a line"))
         .arg(value("workdir", "DIR", "Working directory, the container's own by default").short('w'))
         .arg(value("user", "USER[:GROUP]", "User, by the container's own names or by number").short('u'))
+        .arg(value("preserve-fds", "N", "Descriptors 3 to 2+N of yours are its own, too"))
+        .arg(list("cidfile", "FILE", "The container whose id is in that file, in place of its name"))
         .arg(switch("privileged", "All capabilities and no seccomp filter"))
         .arg(latest())
         .arg(
@@ -89,9 +91,14 @@ fn resolve(matches: &ArgMatches) -> Result<(Option<String>, Wish, bool)> {
         Error::new(&command_line::USAGE, format!("rl exec needs {what}"))
             .fix("Type: rl exec [-it] CONTAINER COMMAND. See: rl exec --help")
     };
-    let container = match matches.get_flag("latest") {
-        true => None,
-        false => Some(text(words.next().ok_or_else(|| needs("a container"))?)?),
+    let container = match (matches.get_one::<String>("cidfile"), matches.get_flag("latest")) {
+        (Some(path), _) => {
+            let read = std::fs::read_to_string(path);
+            let read = read.context(&command_line::INPUT_FILE, || format!("read --cidfile {path}"))?;
+            Some(read.trim().to_owned())
+        }
+        (None, true) => None,
+        (None, false) => Some(text(words.next().ok_or_else(|| needs("a container"))?)?),
     };
     let args = words.map(text).collect::<Result<Vec<_>>>()?;
     if args.is_empty() {
@@ -114,7 +121,12 @@ fn resolve(matches: &ArgMatches) -> Result<(Option<String>, Wish, bool)> {
         privileged: flag("privileged"),
         tty: flag("tty"),
         interactive: flag("interactive") && !detach,
+        preserve_fds: one("preserve-fds").map_or(Ok(0), |word| given_fds(&word))?,
     };
+    if detach && wish.preserve_fds > 0 {
+        let what = "--preserve-fds and -d: what goes on in the background has nothing of its caller's";
+        return Err(Error::new(&command_line::CONFLICT, what));
+    }
     Ok((container, wish, detach))
 }
 

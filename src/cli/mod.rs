@@ -31,6 +31,7 @@ pub mod pull;
 pub mod push;
 mod quadlet;
 mod quoted;
+mod refused;
 mod registry;
 pub mod rmi;
 pub mod run;
@@ -45,6 +46,8 @@ pub mod volume;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::error::{Error, Result, catalog::command_line};
 use crate::host::Host;
@@ -297,6 +300,9 @@ fn in_group(group: &Group, globals: &Globals, words: &[OsString]) -> Result<u8> 
     match group.verbs.iter().find(|(name, _)| word == name) {
         Some((name, verb)) => carry_out(verb, &format!("{} {name}", group.name), globals, &words[1..]),
         None => {
+            if let Some(refused) = refused::verb(&word.to_string_lossy()) {
+                return Err(refused);
+            }
             let what = format!("rl {} has no verb {:?}", group.name, word.to_string_lossy());
             Err(Error::new(&command_line::USAGE, what).see(|| help_of(group.name)))
         }
@@ -331,6 +337,12 @@ fn usage(name: &str, error: &clap::Error) -> Result<u8> {
         print!("{error}");
         return Ok(0);
     }
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
+        && let Some(refused) = refused::flag(name.trim_start_matches("container "), flag)
+    {
+        return Err(refused);
+    }
     let text = error.to_string();
     let text = text.trim_start_matches("error: ");
     // Behind the first paragraph come the usage and tips, of which one is wrong here: flags behind IMAGE need no `--`.
@@ -343,6 +355,9 @@ fn help_of(verb: &str) -> String {
 }
 
 fn unknown(word: &str) -> Error {
+    if let Some(refused) = refused::verb(word) {
+        return refused;
+    }
     let near =
         VERBS.iter().filter(|verb| verb.name.starts_with(word) || word.starts_with(verb.name)).map(|verb| verb.name);
     let near: Vec<_> = near.collect();

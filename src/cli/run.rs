@@ -8,6 +8,7 @@ mod borrowed;
 pub mod detached;
 mod device;
 pub(super) mod env;
+mod files;
 mod ground;
 mod image;
 mod launch;
@@ -28,6 +29,7 @@ mod tests;
 
 use clap::ArgMatches;
 
+pub(super) use self::resolve::given_fds;
 use super::{Globals, Verb};
 use crate::error::{Error, Result, catalog::command_line};
 use crate::spec::lifecycle::Restart;

@@ -94,7 +94,7 @@ pub fn run(runtime: &Runtime, flags: &Flags, detach: bool) -> Result<u8> {
         leave(group);
         return Ok(0);
     }
-    let exit = supervise::supervise(child, &signals, terminal.and_then(Terminal::console), network);
+    let exit = supervise::supervise(child, &signals, terminal.and_then(Terminal::console), network, None);
     if !plan.namespaces.pid.is_new() {
         supervise::end_descendants();
     }
@@ -183,6 +183,8 @@ impl<'a> Place<'a> {
         Extras {
             user: String::new(),
             group_add: Vec::new(),
+            keep_groups: false,
+            preserve_fds: 0,
             init: false,
             seccomp: seccomp.map_or(SeccompChoice::Unconfined, |profile| SeccompChoice::Exact(Box::new(profile))),
             interactive: true,

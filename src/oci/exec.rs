@@ -91,7 +91,7 @@ pub fn exec(runtime: &Runtime, flags: &Flags) -> Result<u8> {
     if flags.detach {
         return Ok(0);
     }
-    Ok(supervise::supervise(child, &signals, terminal.and_then(Terminal::console), network)?.status())
+    Ok(supervise::supervise(child, &signals, terminal.and_then(Terminal::console), network, None)?.status())
 }
 
 /// The new process counts as one of the container's from before it does anything.
@@ -190,6 +190,8 @@ fn plan(runtime: &Runtime, container: &Container, process: &Process, flags: &Fla
     let extras = Extras {
         user: String::new(),
         group_add: Vec::new(),
+        keep_groups: false,
+        preserve_fds: 0,
         init: false,
         seccomp: seccomp.map_or(SeccompChoice::Unconfined, |profile| SeccompChoice::Exact(Box::new(profile))),
         interactive: true,

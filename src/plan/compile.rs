@@ -164,7 +164,8 @@ pub(super) fn command(process: &oci_spec::runtime::Process, extras: &Extras, ter
         interactive: extras.interactive,
         init,
         detached: bundled.detached,
-        preserve_fds: bundled.preserve_fds,
+        preserve_fds: bundled.preserve_fds + extras.preserve_fds,
+        keep_groups: extras.keep_groups,
         oom_score_adj: process.oom_score_adj(),
         console_size,
     })
@@ -445,7 +446,7 @@ pub(super) fn process_steps(
 }
 
 fn user(process: &oci_spec::runtime::Process, extras: &Extras, ids: &Ids) -> Step {
-    let setgroups = ids.setgroups;
+    let setgroups = ids.setgroups && !extras.keep_groups;
     if extras.bundle.is_none() {
         return Step::User { user: extras.user.clone(), groups: extras.group_add.clone(), setgroups };
     }

@@ -45,6 +45,8 @@ pub struct Wish {
     pub tty: bool,
     /// `-i`.
     pub interactive: bool,
+    /// `--preserve-fds`: descriptors from 3 on that it has of the caller's.
+    pub preserve_fds: u32,
 }
 
 impl Template {
@@ -188,7 +190,8 @@ fn process(container: &Process, wish: &Wish) -> Process {
         interactive: wish.interactive,
         init: false,
         detached: false,
-        preserve_fds: 0,
+        preserve_fds: wish.preserve_fds,
+        keep_groups: container.keep_groups,
         oom_score_adj: container.oom_score_adj,
         console_size: None,
     }
@@ -228,6 +231,7 @@ mod tests {
                 init: true,
                 detached: false,
                 preserve_fds: 0,
+                keep_groups: false,
                 oom_score_adj: None,
                 console_size: None,
             },

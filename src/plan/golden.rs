@@ -41,6 +41,8 @@ fn plan(spec: &Spec, bundle: Option<Bundled>) -> Result<Plan> {
         volumes: Vec::new(),
         user: String::new(),
         group_add: Vec::new(),
+        keep_groups: false,
+        preserve_fds: 0,
         init: false,
         seccomp: seccomp.map_or(SeccompChoice::Default, |profile| SeccompChoice::Exact(Box::new(profile))),
         interactive: false,

@@ -461,6 +461,9 @@ pub struct Process {
     /// Descriptors from 3 on that it inherits from rl's caller.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub preserve_fds: u32,
+    /// It keeps the supplementary groups of rl's caller.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_groups: bool,
     /// /proc/self/oom_score_adj.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_score_adj: Option<i32>,

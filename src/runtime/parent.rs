@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
@@ -30,6 +31,7 @@ use crate::error::{Context, Error, Result, catalog::ids, catalog::process as cod
 use crate::host::Dirs;
 use crate::network;
 use crate::plan::{HostPlan, Namespace, Namespaces, Plan};
+use crate::spec::lifecycle::PidFiles;
 use crate::state::Record;
 use crate::sys::child::Exit;
 use crate::sys::clone::{Child, Side, clone};
@@ -62,6 +64,10 @@ pub struct Job<'a> {
     pub dirs: &'a Dirs,
     /// Its stdin, stdout and stderr, where they are not this process's own.
     pub stdio: Option<&'a Stdio>,
+    /// Where numbers of processes are written.
+    pub pid_files: &'a PidFiles,
+    /// After which it is killed; in the background that is the supervisor's affair.
+    pub timeout: Option<Duration>,
 }
 
 /// A container whose command runs. Whoever has this must wait for the child; it dies with this process.
@@ -85,13 +91,14 @@ pub struct Started<T> {
 /// # Errors
 /// What failed before exec, here or in the container's first process.
 pub fn start<T>(job: &Job<'_>, on_terminal: impl FnOnce(OwnedFd) -> Result<T>) -> Result<Started<T>> {
-    let Job { plan, filter, container, record, dirs, stdio } = *job;
+    let Job { plan, filter, container, record, dirs, stdio, pid_files, .. } = *job;
     prepare(&plan.host, &dirs.run)?;
     let network = if plan.network.is_nothing() { None } else { network::prepare(&plan.network, &dirs.run)? };
     let network = network.map(|network| (network, container.identity.dir.as_path()));
     let write_down = |pid| {
         inside::record(&container.identity.dir, plan, filter)?;
-        container.running(pid, record)
+        container.running(pid, record)?;
+        write_pid_files(pid_files, pid)
     };
     let group = group(plan)?;
     if let Some(path) = group.as_ref().and_then(Prepared::path) {
@@ -101,6 +108,15 @@ pub fn start<T>(job: &Job<'_>, on_terminal: impl FnOnce(OwnedFd) -> Result<T>) -
             .context(&state::STATE, || format!("write {}", note.display()))?;
     }
     bring_up(plan, filter, stdio, Made { group, network }, write_down, on_terminal)
+}
+
+/// Before the command runs, for whoever waits for the file.
+fn write_pid_files(files: &PidFiles, pid: Pid) -> Result<()> {
+    for (path, pid) in [(&files.own, pid), (&files.supervisor, Pid::this())] {
+        let Some(path) = path else { continue };
+        std::fs::write(path, pid.to_string()).context(&state::STATE, || format!("write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// What the host side has made beforehand, for the container's first process.
@@ -253,7 +269,8 @@ pub fn run(job: &Job<'_>) -> Result<Ended> {
     let Started { child, signals, terminal: console, network, group } =
         start(job, |master| Console::start(master, interactive))?;
     collect(job.dirs);
-    let exit = supervise::supervise(child, &signals, console, network);
+    let limit = job.timeout.map(|timeout| Instant::now() + timeout);
+    let exit = supervise::supervise(child, &signals, console, network, limit);
     let out_of_memory = group.as_ref().and_then(Held::out_of_memory);
     if !plan.namespaces.pid.is_new() {
         supervise::end_descendants();

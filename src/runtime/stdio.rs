@@ -3,9 +3,10 @@
 //! Owns the pipes' ends that the command gets. The surprise: they take the places of the parent's own right after the clone, before
 //! any step, so that nothing of a step can go to where the parent writes.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::error::{Context, Result, catalog::process as codes};
+use crate::spec::lifecycle::Attached;
 
 /// The container's ends of three pipes.
 #[derive(Debug)]
@@ -19,6 +20,24 @@ pub struct Stdio {
 }
 
 impl Stdio {
+    /// This process's own, but for the outputs that nobody is to see.
+    ///
+    /// # Errors
+    /// None but the kernel's.
+    pub fn muted(attached: Attached) -> Result<Self> {
+        let doing = || "set up stdout and stderr".to_owned();
+        let output = |shown: bool, own: BorrowedFd<'_>| -> Result<OwnedFd> {
+            if shown {
+                return own.try_clone_to_owned().context(&codes::SETUP, doing);
+            }
+            let null = std::fs::OpenOptions::new().write(true).open("/dev/null");
+            null.map(OwnedFd::from).context(&codes::SETUP, doing)
+        };
+        let stdout = output(attached.stdout, std::io::stdout().as_fd())?;
+        let stderr = output(attached.stderr, std::io::stderr().as_fd())?;
+        Ok(Self { stdin: None, stdout, stderr })
+    }
+
     /// In the container's first process: these are 0, 1 and 2 from now on.
     pub(super) fn take_place(&self) -> Result<()> {
         let doing = || "set up stdin, stdout and stderr".to_owned();

@@ -61,14 +61,15 @@ impl Child {
 /// The child is reaped on every way out; on an error it is killed first. The caller's terminal is as it was before when
 /// this returns.
 ///
-/// Should the network end before, that is said once.
+/// Should the network end before, that is said once. At `limit` it is killed.
 pub fn supervise(
     child: Child,
     signals: &Signals,
     mut console: Option<Console>,
     mut network: Option<network::Running>,
+    limit: Option<Instant>,
 ) -> Result<Exit> {
-    let watched = watch(&child, signals, console.as_mut(), network.as_mut());
+    let watched = watch(&child, signals, console.as_mut(), network.as_mut(), limit);
     if let (Ok(_), Some(network)) = (&watched, network) {
         network.end();
     }
@@ -88,7 +89,7 @@ pub fn supervise(
 /// # Errors
 /// As [`supervise`].
 pub fn until_left(child: &Child, signals: &Signals, console: Option<&mut Console>) -> Result<Option<Exit>> {
-    watch(child, signals, console, None)
+    watch(child, signals, console, None, None)
 }
 
 /// Waits for a child that shares this process's terminal and process group (`rl unshare`): the terminal's signals reach it
@@ -138,15 +139,17 @@ fn watch(
     signals: &Signals,
     mut console: Option<&mut Console>,
     mut network: Option<&mut network::Running>,
+    mut deadline: Option<Instant>,
 ) -> Result<Option<Exit>> {
     // A stopped process could not carry out what it was asked: after one of these `rl` stays awake in the background.
     let mut asked_to_end = false;
-    let mut was_background = false;
-    let mut deadline = None;
+    let (mut was_background, mut was_hung_up) = (false, false);
     loop {
-        if deadline.is_none() && console.as_deref().is_some_and(Console::hung_up) {
+        if !was_hung_up && console.as_deref().is_some_and(Console::hung_up) {
+            was_hung_up = true;
             child.signal(libc::SIGHUP)?;
-            deadline = Some(Instant::now() + GRACE);
+            let end = Instant::now() + GRACE;
+            deadline = Some(deadline.map_or(end, |deadline| deadline.min(end)));
         }
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             child.signal(libc::SIGKILL)?;

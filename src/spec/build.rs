@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{
     Capabilities, Linux, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxIdMapping, LinuxIdMappingBuilder,
-    LinuxNamespaceBuilder, LinuxNamespaceType, LinuxTimeOffsetBuilder, PosixRlimit, PosixRlimitBuilder,
-    PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPersonality, LinuxTimeOffsetBuilder, PosixRlimit,
+    PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 use subid::IdMap;
 
@@ -17,17 +17,14 @@ use super::network::{self, Guard, Network, Publish, Wiring};
 use super::networks::Joining;
 use super::resources::Cgroups;
 use super::{
-    Extras, Facts, Identity, Ids, ImageConfig, RunSpec, SeccompChoice, Source, UserNs, capabilities, files, made,
-    mounts, ports,
+    Extras, Facts, Identity, Ids, ImageConfig, RunSpec, SeccompChoice, Source, UserNs, capabilities, environment,
+    files, made, mounts, ports,
 };
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::ids as id_codes, catalog::state};
 
 /// The first version that has all that is said here: time namespaces, defaultErrnoRet. Not the newest, because Debian 12's crun
 /// reads nothing above 1.1.
 const VERSION: &str = "1.1.0";
-
-/// Where a command is looked for, unless the image or the caller says otherwise.
-pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// podman 5's twelve.
 const MASKED: [&str; 12] = [
@@ -63,6 +60,8 @@ pub fn build(
         volumes: mounts::extras(run),
         user: user(run, image, ids),
         group_add: run.group_add.clone(),
+        keep_groups: run.keep_groups,
+        preserve_fds: run.preserve_fds,
         init: run.init,
         seccomp: if run.privileged && run.seccomp == SeccompChoice::Default {
             SeccompChoice::Unconfined
@@ -86,6 +85,7 @@ pub fn build(
         .linux(linux(run, ids, facts)?);
     let mut spec = made(builder.build())?;
     // The builder has a default name, and a name without a UTS namespace of the container's own would be the host's.
+    spec.set_domainname(run.domainname.clone());
     spec.set_hostname((!run.share.uts).then(|| files::hostname(run, identity, facts)));
     Ok((spec, extras))
 }
@@ -119,11 +119,12 @@ fn process(run: &RunSpec, image: &ImageConfig, identity: &Identity, facts: &Fact
         .ambient(if is_root(user) { HashSet::new() } else { ambient });
     let cwd = [run.workdir.as_deref().unwrap_or_default(), &image.working_dir, "/"];
     let cwd = cwd.into_iter().find(|path| !path.is_empty()).unwrap_or("/");
+    let pairs = environment::variables(run, &image.env, Some(&files::hostname(run, identity, facts)));
     let builder = ProcessBuilder::default()
         .terminal(run.tty)
         .user(made(UserBuilder::default().uid(numeric(user).0).gid(numeric(user).1).umask(run.umask).build())?)
         .args(args(run, image)?)
-        .env(environment(run, image, identity, facts))
+        .env(pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>())
         .cwd(cwd)
         .capabilities(made(sets.build())?)
         .rlimits(run.ulimits.iter().map(limit).collect::<Result<Vec<_>>>()?)
@@ -158,30 +159,6 @@ fn args(run: &RunSpec, image: &ImageConfig) -> Result<Vec<String>> {
     Ok(args)
 }
 
-/// The image's variables, then ours, then the user's; a later value replaces an earlier one in its place.
-fn environment(run: &RunSpec, image: &ImageConfig, identity: &Identity, facts: &Facts) -> Vec<String> {
-    let mut list: Vec<(String, String)> = Vec::new();
-    let mut set = |name: &str, value: &str| match list.iter_mut().find(|(have, _)| have == name) {
-        Some((_, have)) => value.clone_into(have),
-        None => list.push((name.to_owned(), value.to_owned())),
-    };
-    set("PATH", PATH);
-    set("container", "rl");
-    if run.tty {
-        set("TERM", "xterm");
-    }
-    set("HOSTNAME", &files::hostname(run, identity, facts));
-    for pair in &image.env {
-        if let Some((name, value)) = pair.split_once('=').filter(|(name, _)| !name.is_empty()) {
-            set(name, value);
-        }
-    }
-    for (name, value) in &run.env {
-        set(name, value);
-    }
-    list.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
-}
-
 fn limit(limit: &super::Ulimit) -> Result<PosixRlimit> {
     let name = format!("RLIMIT_{}", limit.name.to_uppercase());
     let kind: PosixRlimitType = serde_json::from_value(serde_json::Value::String(name))
@@ -190,7 +167,7 @@ fn limit(limit: &super::Ulimit) -> Result<PosixRlimit> {
 }
 
 fn annotations(run: &RunSpec, image: &ImageConfig) -> HashMap<String, String> {
-    let mut all: HashMap<_, _> = image.labels.iter().chain(&run.labels).cloned().collect();
+    let mut all: HashMap<_, _> = image.labels.iter().chain(&run.labels).chain(&run.annotations).cloned().collect();
     // Where image-spec's conversion.md puts it.
     if let Some(signal) = run.stop_signal.map(|signal| signal.to_string()).or_else(|| image.stop_signal.clone()) {
         all.insert("org.opencontainers.image.stopSignal".into(), signal);
@@ -236,9 +213,17 @@ fn linux(run: &RunSpec, ids: &Ids, facts: &Facts) -> Result<Linux> {
         builder = builder.time_offsets(HashMap::from(clocks));
     }
     let mut linux = made(builder.build())?;
+    if let Some(domain) = &run.personality {
+        linux.set_personality(Some(personality(domain)?));
+    }
     // The builder's defaults are a whole system's; ours are said elsewhere.
     linux.set_resources(run.resources.document()?).set_devices(None).set_cgroups_path(None);
     Ok(linux)
+}
+
+fn personality(domain: &str) -> Result<LinuxPersonality> {
+    let parsed = serde_json::from_value(serde_json::json!({ "domain": domain }));
+    parsed.map_err(|_| Error::new(&command_line::USAGE, format!("--personality {domain:?}: expected LINUX or LINUX32")))
 }
 
 /// Whatever the user says, and ping for every group of the container, so that it needs no capability (ICMP sockets, icmp(7)).

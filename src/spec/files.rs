@@ -5,10 +5,31 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Facts, Identity, RunSpec, network};
 
 /// The word of --add-host for the host itself.
 pub const HOST_GATEWAY: &str = "host-gateway";
+
+/// What of /etc is made for a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Etc {
+    /// `--no-hosts`: /etc/hosts is the image's.
+    pub no_hosts: bool,
+    /// `--no-hostname`: /etc/hostname is the image's.
+    pub no_hostname: bool,
+    /// `--tz`: the file of the host that /etc/localtime is.
+    pub localtime: Option<PathBuf>,
+}
+
+impl Etc {
+    /// Their names.
+    pub fn made(&self) -> Vec<&'static str> {
+        let all = [("hosts", !self.no_hosts), ("hostname", !self.no_hostname), ("resolv.conf", true)];
+        all.into_iter().filter_map(|(name, made)| made.then_some(name)).collect()
+    }
+}
 
 /// The name that uname(2) gives in the container: `-h`, else the host's where it is shared, else the first twelve digits of the
 /// container's id.
@@ -33,7 +54,8 @@ pub fn etc_files(run: &RunSpec, identity: &Identity, facts: &Facts) -> Vec<(Path
     let address = run.network.own_address().map_or_else(|| "127.0.1.1".to_owned(), |address| address.to_string());
     hosts.push_str(&format!("{address}\t{own}\n"));
     let resolv = network::resolv_conf(run, facts);
-    [("hosts", hosts), ("hostname", format!("{name}\n")), ("resolv.conf", resolv)]
-        .map(|(file, text)| (identity.dir.join(file), text))
-        .into()
+    let all = [("hosts", hosts), ("hostname", format!("{name}\n")), ("resolv.conf", resolv)];
+    let made = run.etc.made();
+    let made = all.into_iter().filter(|(file, _)| made.contains(file));
+    made.map(|(file, text)| (identity.dir.join(file), text)).collect()
 }

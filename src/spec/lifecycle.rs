@@ -3,6 +3,7 @@
 //! Pure data, with docker's words for it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,39 @@ impl Log {
     pub fn driver(&self) -> &'static str {
         if self.kept { "json-file" } else { "none" }
     }
+}
+
+/// Which outputs of a container in the foreground are shown (`-a`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    /// stdout, and all of a terminal.
+    pub stdout: bool,
+    /// stderr.
+    pub stderr: bool,
+}
+
+impl Default for Attached {
+    fn default() -> Self {
+        Self { stdout: true, stderr: true }
+    }
+}
+
+/// What comes of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// `--timeout`: the seconds after which it is killed.
+    pub timeout: Option<u32>,
+    /// `--rmi`: the image goes after the container, unless another one needs it.
+    pub remove_image: bool,
+}
+
+/// Files into which numbers of processes are written at each start; absolute.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PidFiles {
+    /// `--pidfile`: the container's first process.
+    pub own: Option<PathBuf>,
+    /// `--conmon-pidfile`: who watches over it.
+    pub supervisor: Option<PathBuf>,
 }
 
 /// `--health-cmd` and its siblings; times in milliseconds.

@@ -8,6 +8,7 @@ pub mod build;
 pub mod capabilities;
 pub mod document;
 pub mod egress;
+pub mod environment;
 pub mod files;
 pub mod health;
 pub mod ids;
@@ -42,14 +43,22 @@ pub struct RunSpec {
     pub entrypoint: Option<Vec<String>>,
     /// `-e`, `--env-file`, in order, already resolved to NAME=VALUE.
     pub env: Vec<(String, String)>,
+    /// `--unsetenv` and its kin: the variables that nobody has typed.
+    pub inherited: environment::Inherited,
     /// `-w`.
     pub workdir: Option<String>,
     /// `-u USER[:GROUP]`, unresolved: names are looked up inside the container.
     pub user: Option<String>,
     /// `--group-add`, unresolved.
     pub group_add: Vec<String>,
+    /// `--group-add keep-groups`: the caller's own groups, whose ids nobody in the container knows.
+    pub keep_groups: bool,
     /// `-h`.
     pub hostname: Option<String>,
+    /// `--domainname`.
+    pub domainname: Option<String>,
+    /// `--no-hosts`, `--no-hostname`, `--tz`.
+    pub etc: files::Etc,
     /// `--name`.
     pub name: Option<String>,
     /// `-i`.
@@ -62,10 +71,14 @@ pub struct RunSpec {
     pub remove: bool,
     /// `--read-only`.
     pub read_only: bool,
+    /// `--read-only-tmpfs=false`: without memory to write to.
+    pub bare_read_only: bool,
     /// `--privileged`.
     pub privileged: bool,
     /// `-v`, `--mount`, `--tmpfs`, in order.
     pub volumes: Vec<Volume>,
+    /// `--image-volume`: what becomes of the image's VOLUMEs.
+    pub image_volumes: ImageVolumes,
     /// `--volumes-from CONTAINER[:OPTIONS]`; resolved into `volumes` before the container is made.
     pub volumes_from: Vec<String>,
     /// `--device HOST[:CONTAINER[:rwm]]`.
@@ -88,10 +101,22 @@ pub struct RunSpec {
     pub umask: u32,
     /// `--label`, `--label-file`.
     pub labels: Vec<(String, String)>,
+    /// `--annotation`.
+    pub annotations: Vec<(String, String)>,
+    /// `--personality`: linux.personality.
+    pub personality: Option<String>,
+    /// `--preserve-fds`: descriptors from 3 on that it has of the caller's.
+    pub preserve_fds: u32,
     /// `--replace`: what has the name goes first.
     pub replace: bool,
     /// `--cidfile`.
     pub cidfile: Option<PathBuf>,
+    /// `--pidfile`, `--conmon-pidfile`.
+    pub pid_files: lifecycle::PidFiles,
+    /// `-a`: which of its outputs the foreground shows.
+    pub attached: lifecycle::Attached,
+    /// `--timeout`, `--rmi`.
+    pub ending: lifecycle::Ending,
     /// `--stop-signal`.
     pub stop_signal: Option<i32>,
     /// `--stop-timeout`, seconds from that signal to SIGKILL; None: ten.
@@ -236,6 +261,18 @@ impl Volume {
             | Self::Tmpfs { target, .. } => target,
         }
     }
+}
+
+/// `--image-volume`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ImageVolumes {
+    /// Each is an anonymous volume (podman's `bind` and `anonymous`).
+    #[default]
+    Anonymous,
+    /// Memory.
+    Tmpfs,
+    /// The image's directory, like any other.
+    Ignore,
 }
 
 /// docker's rule: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`.
@@ -410,6 +447,10 @@ pub struct Extras {
     pub user: String,
     /// Additional groups, unresolved.
     pub group_add: Vec<String>,
+    /// It keeps the supplementary groups of the caller.
+    pub keep_groups: bool,
+    /// Descriptors from 3 on that it has of the caller's.
+    pub preserve_fds: u32,
     /// Run rl's own reaper as pid 1.
     pub init: bool,
     /// Which filter; the default one is not spelled out in the Spec of a run, to save its cost.

@@ -53,14 +53,17 @@ fn own(run: &RunSpec, ids: &Ids, identity: &Identity, facts: &Facts) -> Result<V
         list.push(mount("tmpfs", "/run/lock", "nosuid,nodev,noexec,mode=1777,size=5120k")?);
         list.push(mount("tmpfs", "/tmp", "nosuid,nodev,mode=1777")?);
     }
-    if run.read_only {
+    if run.read_only && !run.bare_read_only {
         for target in ["/run", "/tmp", "/var/tmp"].into_iter().filter(|target| !run.systemd || *target == "/var/tmp") {
             list.push(mount("tmpfs", target, "nosuid,nodev,mode=1777")?);
         }
     }
-    for file in ["hosts", "hostname", "resolv.conf"] {
+    for file in run.etc.made() {
         let target = Path::new("/etc").join(file);
         list.push(bind(&identity.dir.join(file), &target, "bind,nosuid,nodev,noexec")?);
+    }
+    if let Some(zone) = &run.etc.localtime {
+        list.push(bind(zone, Path::new("/etc/localtime"), "bind,ro,nosuid,nodev,noexec")?);
     }
     Ok(list)
 }

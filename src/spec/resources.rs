@@ -3,6 +3,8 @@
 //! Owns [`Resources`] and [`Cgroups`], and saying the former as the specification's `linux.resources`. Pure. The surprise: docker's
 //! --memory-swap is memory and swap together, and without it swap may be as much as memory again.
 
+use std::collections::{BTreeMap, HashMap};
+
 use oci_spec::runtime::{
     LinuxBlockIoBuilder, LinuxCpuBuilder, LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder,
     LinuxThrottleDevice, LinuxThrottleDeviceBuilder,
@@ -38,6 +40,8 @@ pub struct Resources {
     pub blkio_weight: Option<u16>,
     /// `--device-read-bps` and its siblings.
     pub devices: Vec<DeviceRate>,
+    /// `--cgroup-conf`: files of cgroup2 by their names.
+    pub unified: BTreeMap<String, String>,
 }
 
 /// One limit of one block device.
@@ -142,6 +146,7 @@ impl Resources {
             pids: new.pids.or(self.pids),
             blkio_weight: new.blkio_weight.or(self.blkio_weight),
             devices,
+            unified: self.unified.into_iter().chain(new.unified).collect(),
         }
     }
 
@@ -169,6 +174,9 @@ impl Resources {
         }
         if self.blkio_weight.is_some() || !self.devices.is_empty() {
             builder = builder.block_io(self.block_io()?);
+        }
+        if !self.unified.is_empty() {
+            builder = builder.unified(self.unified.clone().into_iter().collect::<HashMap<_, _>>());
         }
         made(builder.build()).map(Some)
     }

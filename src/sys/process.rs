@@ -46,6 +46,16 @@ pub fn adopt(fd: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
+/// Whether a descriptor of that number is open and goes through exec, as those do that this process was started with.
+pub fn is_inherited(fd: RawFd) -> Result<bool, Errno> {
+    // SAFETY: F_GETFD reads a flag of a number in the kernel's table; no memory is involved.
+    match Errno::result(unsafe { libc::fcntl(fd, libc::F_GETFD) }) {
+        Ok(flags) => Ok(flags & libc::FD_CLOEXEC == 0),
+        Err(Errno::EBADF) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Pages of code and constants, which come back from their file when they are needed. A process that only waits needs few.
 #[derive(Debug)]
 pub struct CleanPages(Vec<(usize, usize)>);

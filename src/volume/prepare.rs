@@ -12,7 +12,7 @@ use nix::unistd::{Gid, Uid, fchown};
 use super::{Made, Volumes};
 use crate::error::{Context, Result, catalog::volume as codes};
 use crate::host::Dirs;
-use crate::spec::{BindOptions, Ids, ImageConfig, RunSpec, Volume};
+use crate::spec::{BindOptions, Ids, ImageConfig, ImageVolumes, RunSpec, Volume};
 
 /// Adds what the image declares, makes what is missing, and says where each is.
 ///
@@ -53,8 +53,13 @@ fn declared(run: &mut RunSpec, image: &ImageConfig) {
         let plain = target.is_absolute()
             && target.components().count() > 1
             && !target.components().any(|part| part == std::path::Component::ParentDir);
-        if plain && !run.volumes.iter().any(|volume| volume.target() == target) {
-            run.volumes.push(Volume::Named {
+        if !plain || run.volumes.iter().any(|volume| volume.target() == target) {
+            continue;
+        }
+        match run.image_volumes {
+            ImageVolumes::Ignore => {}
+            ImageVolumes::Tmpfs => run.volumes.push(Volume::Tmpfs { target, options: Vec::new() }),
+            ImageVolumes::Anonymous => run.volumes.push(Volume::Named {
                 name: String::new(),
                 source: std::path::PathBuf::new(),
                 target,
@@ -62,7 +67,7 @@ fn declared(run: &mut RunSpec, image: &ImageConfig) {
                 copy: true,
                 anonymous: true,
                 subpath: None,
-            });
+            }),
         }
     }
 }

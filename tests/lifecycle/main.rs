@@ -15,6 +15,7 @@ mod ends;
 mod exec;
 mod exec_attacks;
 mod files;
+mod flags;
 mod logs;
 mod podman;
 mod postgres;

@@ -120,6 +120,31 @@ run out 'run devices' $I sh -c 'ls /dev | grep -v -E "^(console|tty[0-9].*|core)
 run out 'run shm' $I sh -c 'df -k /dev/shm | tail -n1 | tr -s " " | cut -d" " -f2'
 run out 'run limits of files' --read-only $I sh -c 'touch /tmp/x /run/x /var/tmp/x && echo writable'
 
+run sorted 'run without its variables' --unsetenv-all -e A=1 \
+	$I sh -c '/bin/env | cut -d= -f1 | grep -v -E "^(PWD|SHLVL|_|OLDPWD)$"'
+run out 'run without a variable' --unsetenv PATH -e B=2 $I /bin/sh -c 'env | grep -E "^(A|B)="'
+run out 'run with a changed variable' --env-merge 'PATH=${PATH}:/x$NONE' --env-merge NEW=y \
+	$I sh -c 'echo ${PATH#*:}; echo $NEW'
+RL_MATRIX=host run out 'run with the environment' --env-host -e RL_OTHER=typed $I sh -c 'echo $RL_MATRIX-$RL_OTHER'
+run out 'run in a time zone' --tz Asia/Tokyo $I date +%Z
+run status 'run in no time zone' --tz No/Where $I date
+run out 'run without /etc/hosts' --no-hosts $I sh -c 'test -e /etc/hosts; echo $?'
+run status 'run without /etc/hosts, but a line of it' --no-hosts --add-host a:127.0.0.1 $I true
+run out 'run with stdout alone' -a stdout $I sh -c 'echo out; echo err >&2'
+run out 'run with stderr alone' -a stderr $I sh -c 'echo out; echo err >&2'
+run status 'run with a stream that there is not' -a stdlog $I true
+run out 'run of 32 bits' --personality LINUX32 $I uname -m
+run status 'run read-only without tmpfs' --read-only --read-only-tmpfs=false $I touch /tmp/x
+run status 'run of another system' --os plan9 --pull never $I true
+apart 137 255 'run until its time is over' run --rm --network none --timeout 1 $I sleep 60
+exec 3<"$cache/busybox.tar"
+run out 'run with a descriptor' --preserve-fds 1 $I sh -c 'test -f /proc/self/fd/3; echo $?'
+exec 3<&-
+run status 'run with a descriptor that there is not' --preserve-fds 1 $I true
+same status 'tag for --rmi' tag $I localhost/gone:1
+run status 'run and remove the image' --rmi localhost/gone:1 true
+same status 'the image has gone' image inspect localhost/gone:1
+
 same status create create --network none --name one -e A=b -l tier=web --hostname box -w /tmp $I \
 	sh -c 'echo out; echo err >&2; exit 3'
 same status 'create with a taken name' create --name one $I true
@@ -212,6 +237,9 @@ apart 125 255 'exec no such user' exec -u nobody-here two true
 same status 'exec no such workdir' exec -w /no/where two true
 same status 'exec bad flag' exec --no-such-flag two true
 same status 'exec detached' exec -d two true
+exec 3<"$dir/rl/out"
+same status 'exec with a descriptor' exec --preserve-fds 1 two sh -c 'cat <&3 >/dev/null'
+exec 3<&-
 same out 'exec privileged' exec --privileged two sh -c 'grep -c 000001ffffffffff /proc/self/status'
 same sorted 'diff' exec two sh -c 'mkdir -p /srv/d; echo x >/srv/d/f; rm /etc/passwd'
 same sorted 'diff of what runs' diff two
@@ -247,6 +275,9 @@ apart 1 1 'several, each with its result' rm one nosuch two
 ask podman rm one two
 same out 'nothing is left' ps -aq
 same status 'create in the place of none' create --replace --name again --network none $I true
+same status 'create with an annotation' create --replace --name again --network none --annotation a=b --timeout 9 \
+	$I true
+field '{{.Config.Annotations.a}} {{.Config.Timeout}}' again
 same status 'create in its place' create --replace --name again --network none $I true
 same status 'replace without a name' create --replace $I true
 same out 'one is left' ps -a --format '{{.Names}} {{.Status}}'

@@ -17,7 +17,7 @@ use crate::error::{Error, Result, catalog::command_line, catalog::image as image
 use crate::host::Host;
 use crate::image::Store;
 use crate::runtime::supervisor::{LOG_FILE, health_of, is_checked};
-use crate::spec::{Source, build::PATH};
+use crate::spec::{Source, environment};
 use crate::state::{Container, Containers, Phase, RunningFile, rfc3339};
 
 /// The verb.
@@ -145,6 +145,8 @@ fn document(container: &Container, host: &Host) -> Value {
         // With --size.
         "SizeRw": null,
         "SizeRootFs": null,
+        "PidFile": run.pid_files.own.as_ref().map_or_else(String::new, |path| path.display().to_string()),
+        "ConmonPidFile": run.pid_files.supervisor.as_ref().map_or_else(String::new, |path| path.display().to_string()),
         "Rl": { "DataDirectory": container.data.display().to_string(), "Root": host.dirs.data.display().to_string() },
     })
 }
@@ -190,25 +192,18 @@ fn state(container: &Container) -> Value {
 fn config(container: &Container) -> Value {
     let record = &container.record;
     let run = &record.run;
-    let mut env: Vec<String> = record.config.env.clone();
-    if !env.iter().any(|pair| pair.starts_with("PATH=")) {
-        env.insert(0, format!("PATH={PATH}"));
-    }
-    for (name, value) in &run.env {
-        env.retain(|pair| pair.split('=').next() != Some(name));
-        env.push(format!("{name}={value}"));
-    }
+    let env: Vec<String> = variables(record);
     let labels: Map<String, Value> = record.labels().into_iter().map(|(name, value)| (name, value.into())).collect();
     let entrypoint = run.entrypoint.as_ref().unwrap_or(&record.config.entrypoint);
     let command = if run.command.is_empty() && run.entrypoint.is_none() { &record.config.cmd } else { &run.command };
     let attached = !run.detach;
     let mut config = json!({
         "Hostname": run.hostname.clone().unwrap_or_else(|| container.short().to_owned()),
-        "Domainname": "",
+        "Domainname": run.domainname.clone().unwrap_or_default(),
         "User": run.user.clone().unwrap_or_else(|| record.config.user.clone()),
         "AttachStdin": attached && run.interactive,
-        "AttachStdout": attached,
-        "AttachStderr": attached,
+        "AttachStdout": attached && run.attached.stdout,
+        "AttachStderr": attached && run.attached.stderr,
         "Tty": run.tty,
         "OpenStdin": run.interactive,
         "StdinOnce": attached && run.interactive,
@@ -220,6 +215,9 @@ fn config(container: &Container) -> Value {
         "WorkingDir": run.workdir.clone().unwrap_or_else(|| record.config.working_dir.clone()),
         "Entrypoint": if entrypoint.is_empty() { Value::Null } else { json!(entrypoint) },
         "OnBuild": null,
+        // podman's place for them, and its words.
+        "Annotations": host::annotations(run),
+        "Timeout": run.ending.timeout.unwrap_or(0),
         "Labels": labels,
         "StopSignal": signal_name(detached::stop_signal(record)),
         "StopTimeout": run.stop_timeout,
@@ -243,6 +241,18 @@ fn config(container: &Container) -> Value {
         });
     }
     config
+}
+
+/// As docker has it: without what every container has of `rl`, but for PATH.
+fn variables(record: &crate::state::Record) -> Vec<String> {
+    let image = &record.config.env;
+    let said = |name: &str| {
+        let of_image = |pair: &String| pair.split('=').next() == Some(name);
+        record.run.env.iter().any(|(typed, _)| typed == name) || image.iter().any(of_image)
+    };
+    let all = environment::variables(&record.run, image, None).into_iter();
+    let shown = all.filter(|(name, _)| !matches!(name.as_str(), "container" | "TERM") || said(name));
+    shown.map(|(name, value)| format!("{name}={value}")).collect()
 }
 
 /// As docker writes a set: an object whose values are empty.

@@ -210,6 +210,8 @@ impl Detached<'_> {
         handoff.stop = (stop_signal(record), run.stop_timeout.unwrap_or(10));
         (handoff.remove, handoff.log, handoff.restart) = (run.remove, run.log, run.restart);
         (handoff.restarts, handoff.health) = (self.restarts, health);
+        handoff.timeout = run.ending.timeout;
+        handoff.image_goes = run.ending.remove_image;
         handoff.mounted = mounted.map(|mounted| mounted.target().to_owned());
         let become_it = || -> Result<()> {
             filled?;

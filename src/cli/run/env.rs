@@ -1,11 +1,13 @@
-//! `-e`, `--env-file`, `--label`, `--label-file`: NAME=VALUE pairs.
+//! `-e`, `--env-file`, `--env-host`, `--unsetenv`, `--label`, `--label-file`, `--annotation`: NAME=VALUE pairs.
 //!
 //! The files are docker's: plain lines, `#` comments, no quotes, no expansion. A name without a value is the caller's variable,
 //! and nothing where the caller has none: a value of the host is passed only when it is asked for by its full name.
 
-use crate::error::{Context, Error, Result, catalog::command_line};
+use std::ffi::OsString;
 
 use super::wrong;
+use crate::error::{Context, Error, Result, catalog::command_line};
+use crate::spec::environment::Inherited;
 
 type Pairs = Vec<(String, String)>;
 
@@ -54,6 +56,31 @@ pub(in crate::cli) fn labels(files: &[String], words: &[String]) -> Result<Pairs
             }
         })
         .collect()
+}
+
+/// `--env-host`: what is text of it, under names that can be variables' names.
+pub(super) fn host(all: impl Iterator<Item = (OsString, OsString)>) -> Pairs {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    all.filter_map(text).filter(|(name, _)| !name.contains(char::is_whitespace)).collect()
+}
+
+/// `--env-merge`, `--unsetenv`, `--unsetenv-all`.
+pub(super) fn inherited(merge: &[String], unset: &[String], unset_all: bool) -> Result<Inherited> {
+    let pair = |word: &String| {
+        let parts = word.split_once('=').filter(|(name, _)| !name.is_empty());
+        let parts = parts.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        parts.ok_or_else(|| wrong("env-merge", word, "NAME=TEXT"))
+    };
+    Ok(Inherited { merge: merge.iter().map(pair).collect::<Result<_>>()?, unset: unset.to_vec(), unset_all })
+}
+
+/// `--annotation KEY=VALUE`.
+pub(super) fn annotations(words: &[String]) -> Result<Pairs> {
+    let pair = |word: &String| match word.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(wrong("annotation", word, "KEY=VALUE")),
+    };
+    words.iter().map(pair).collect()
 }
 
 fn read(file: &str) -> Result<String> {

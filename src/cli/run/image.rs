@@ -10,7 +10,7 @@ use clap::ArgMatches;
 
 use super::wrong;
 use crate::cli::{Globals, foreign, registry};
-use crate::error::{Context, Error, Result, catalog::image, catalog::state};
+use crate::error::{Context, Error, Result, catalog::command_line, catalog::image, catalog::state};
 use crate::host::Host;
 use crate::host::config::Config;
 use crate::image::{Image, Platform, Reference, Store};
@@ -45,8 +45,8 @@ impl Want {
             Some("never") => Policy::Never,
             Some(other) => return Err(wrong("pull", other, "missing, never, newer or always")),
         };
-        let platform: Option<Platform> = word("platform").map(str::parse).transpose()?;
-        let mut flags: Vec<String> = ["authfile", "tls-verify"]
+        let platform = platform(word("platform"), word("os"), word("arch"), word("variant"))?;
+        let mut flags: Vec<String> = ["authfile", "tls-verify", "creds", "cert-authority"]
             .iter()
             .filter_map(|name| word(name).map(|value| format!("--{name}={value}")))
             .collect();
@@ -54,6 +54,33 @@ impl Want {
         let quiet = matches.get_one::<bool>("quiet").copied().unwrap_or_default();
         flags.extend(quiet.then(|| "--quiet".to_owned()));
         Ok(Self { policy, platform, flags })
+    }
+}
+
+/// `--platform`, or podman's three words for its parts.
+fn platform(
+    whole: Option<&str>,
+    os: Option<&str>,
+    arch: Option<&str>,
+    variant: Option<&str>,
+) -> Result<Option<Platform>> {
+    let parts = [("os", os), ("arch", arch), ("variant", variant)];
+    let part = parts.iter().find_map(|(name, word)| word.map(|_| name));
+    match (whole, part) {
+        (None, None) => Ok(None),
+        (Some(word), None) => word.parse().map(Some),
+        (Some(_), Some(part)) => {
+            Err(Error::new(&command_line::CONFLICT, format!("--platform and --{part}: one says what the other does")))
+        }
+        (None, Some(_)) => {
+            if let Some(other) = os.filter(|os| *os != "linux") {
+                return Err(wrong("os", other, "linux: there is no other system in rl's containers"));
+            }
+            let own = Platform::host();
+            let architecture = arch.unwrap_or(&own.architecture);
+            let words = ["linux", architecture].into_iter().chain(variant);
+            words.collect::<Vec<_>>().join("/").parse().map(Some)
+        }
     }
 }
 

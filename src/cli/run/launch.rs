@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use oci_spec::runtime::Spec;
 
@@ -20,7 +21,7 @@ use crate::error::{
 };
 use crate::host::emulation::Emulator;
 use crate::host::{Host, procfs};
-use crate::image::{Hold, Platform};
+use crate::image::{Hold, Platform, Store};
 use crate::network::named::store::Networks;
 use crate::plan::{self, Plan, RootSource};
 use crate::runtime::base::{self, Entered};
@@ -28,11 +29,13 @@ use crate::runtime::container::{self, Container};
 use crate::runtime::fuse::Fuse;
 use crate::runtime::parent::{self, Ended, Job};
 use crate::runtime::seccomp;
+use crate::runtime::stdio::Stdio;
 use crate::runtime::storage::{self, Driver};
 use crate::runtime::supervisor::Origin;
 use crate::spec::files::HOST_GATEWAY;
+use crate::spec::lifecycle::Attached;
 use crate::spec::network::Network;
-use crate::spec::{self, Extras, Facts, Identity, Ids, ImageConfig, RunSpec, UserNs, Volume};
+use crate::spec::{self, Extras, Facts, Identity, Ids, ImageConfig, RunSpec, Source, UserNs, Volume};
 use crate::state::{Containers, Record, Status, Typed};
 use crate::volume;
 
@@ -114,6 +117,11 @@ fn foreground(globals: &Globals, host: &Host, run: &RunSpec, from: From<'_>) -> 
     made.container.remove(!run.remove && ended.is_ok())?;
     if run.remove && anonymous {
         volume::remove_of(&host.dirs, &id)?;
+    }
+    if let (Source::Image(image), true) = (&run.source, run.ending.remove_image) {
+        // Until now this process has kept it from being deleted.
+        drop((made.ground, made.borrowed));
+        Store::open(&host.dirs).remove_unused(image)?;
     }
     ended
 }
@@ -289,7 +297,18 @@ impl Launch<'_> {
             container.pin(pin)?;
         }
         let (of_one_run, dirs) = (Some(&record).filter(|_| run.remove), &host.dirs);
-        let job = Job { plan: &plan, filter: filter.as_ref(), container, record: of_one_run, dirs, stdio: None };
+        let muted = detached.is_none() && !run.tty && run.attached != Attached::default();
+        let stdio = muted.then(|| Stdio::muted(run.attached)).transpose()?;
+        let job = Job {
+            plan: &plan,
+            filter: filter.as_ref(),
+            container,
+            record: of_one_run,
+            dirs,
+            stdio: stdio.as_ref(),
+            pid_files: &run.pid_files,
+            timeout: run.ending.timeout.map(|seconds| Duration::from_secs(seconds.into())),
+        };
         if let Some(detached) = detached {
             return Err(detached.start(&job, &record, Origin::of(host, &entered.base), mounted));
         }

@@ -2,11 +2,11 @@
 
 use clap::ArgMatches;
 
-use super::resolve::{flag, one};
+use super::resolve::{all, flag, one};
 use super::{limits, wrong};
 use crate::error::{Error, Result, catalog::command_line};
 use crate::spec::health::{HealthAsked, shell};
-use crate::spec::lifecycle::{Log, OnUnhealthy, Restart};
+use crate::spec::lifecycle::{Attached, Ending, Log, OnUnhealthy, Restart};
 
 pub(super) fn stop_timeout(word: &str) -> Result<u32> {
     match word {
@@ -29,6 +29,50 @@ pub(super) fn detach_keys(matches: &ArgMatches) -> Result<()> {
     }
 }
 
+/// The same: signals that did not reach the container would end `rl`, and the container with it.
+pub(super) fn sig_proxy(matches: &ArgMatches) -> Result<()> {
+    if matches.get_one::<bool>("sig-proxy") != Some(&false) || flag(matches, "detach") {
+        return Ok(());
+    }
+    let what = "--sig-proxy=false: a container in the foreground ends with its rl, whatever signal that gets";
+    Err(Error::new(&command_line::CONFLICT, what)
+        .fix("Start it in the background: rl run -d --name NAME ..., rl attach --sig-proxy=false NAME"))
+}
+
+/// `-a`. Whether stdin is there says `-i`, as with podman.
+pub(super) fn attached(matches: &ArgMatches) -> Result<Attached> {
+    let words: Vec<String> = all(matches, "attach").iter().map(|word| word.to_lowercase()).collect();
+    if words.is_empty() {
+        return Ok(Attached::default());
+    }
+    if let Some(other) = words.iter().find(|word| !["stdin", "stdout", "stderr"].contains(&word.as_str())) {
+        return Err(wrong("attach", other, "stdin, stdout or stderr"));
+    }
+    let has = |name: &str| words.iter().any(|word| word == name);
+    let conflict = |what: &str| Err(Error::new(&command_line::CONFLICT, what));
+    match (flag(matches, "detach"), flag(matches, "tty") && !has("stdout")) {
+        (true, _) => conflict("--attach and --detach: nobody is there who could see it"),
+        (_, true) => conflict("--tty and an --attach without stdout: all of a terminal is stdout"),
+        _ => Ok(Attached { stdout: has("stdout"), stderr: has("stderr") }),
+    }
+}
+
+/// `--rmi`, which is `--rm`, too.
+pub(super) fn remove_image(matches: &ArgMatches) -> Result<bool> {
+    let asked = flag(matches, "rmi");
+    if asked && matches.get_one::<bool>("rm") == Some(&false) {
+        let what = "--rmi and --rm=false: the image can't go while there is a container of it";
+        return Err(Error::new(&command_line::CONFLICT, what));
+    }
+    Ok(asked)
+}
+
+pub(super) fn ending(matches: &ArgMatches) -> Result<Ending> {
+    let seconds = |word: &str| word.parse::<u32>().map_err(|_| wrong("timeout", word, "seconds"));
+    let timeout = one(matches, "timeout").map(seconds).transpose()?.filter(|seconds| *seconds > 0);
+    Ok(Ending { timeout, remove_image: flag(matches, "rmi") })
+}
+
 pub(super) fn restart(word: Option<&str>, remove: bool) -> Result<Restart> {
     let policy: Restart = match word {
         None => Restart::No,
@@ -45,9 +89,10 @@ pub(super) fn restart(word: Option<&str>, remove: bool) -> Result<Restart> {
 
 pub(super) fn log(driver: Option<&str>, options: &[String]) -> Result<Log> {
     let kept = match driver {
-        None | Some("json-file") => true,
+        // docker's local is a form that nobody but its own logs reads.
+        None | Some("json-file" | "local") => true,
         Some("none") => false,
-        Some(other) => return Err(wrong("log-driver", other, "json-file or none")),
+        Some(other) => return Err(other_driver(other)),
     };
     let mut log = Log { kept, ..Log::default() };
     for option in options {
@@ -59,10 +104,26 @@ pub(super) fn log(driver: Option<&str>, options: &[String]) -> Result<Log> {
                 let most = value.parse().ok().filter(|most| (1..=1000).contains(most));
                 log.max_files = most.ok_or_else(|| wrong("log-opt", option, "a number of files, 1 to 1000"))?;
             }
+            // What concerns a line's form only where a line has it, and where it lies.
+            "tag" | "path" | "labels" | "env" | "compress" | "mode" | "max-buffer-size" => {
+                return Err(wrong("log-opt", option, "max-size=SIZE or max-file=N")
+                    .fix("The log is where rl inspect -f '{{.LogPath}}' says; a copy of it: rl logs -f NAME >FILE"));
+            }
             _ => return Err(wrong("log-opt", option, "max-size=SIZE or max-file=N")),
         }
     }
     Ok(log)
+}
+
+fn other_driver(driver: &str) -> Error {
+    let error = wrong("log-driver", driver, "json-file, local or none");
+    match driver {
+        "journald" | "passthrough" => error.fix(
+            "As a service its output is in the journal: rl generate systemd, rl quadlet. By hand: systemd-cat rl run ...",
+        ),
+        "k8s-file" => error.fix("Leave it out: rl logs shows the same; the file behind it is docker's json-file."),
+        _ => error,
+    }
 }
 
 pub(super) fn health(matches: &ArgMatches) -> Result<Option<HealthAsked>> {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::ArgMatches;
 
-use super::{device, env, lifecycle, limits, network, resources, security, volume, wrong};
+use super::{device, env, files, lifecycle, limits, network, resources, security, volume, wrong};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::rootfs, catalog::state};
 use crate::spec::network::Network;
 use crate::spec::{RunSpec, Share, Source, UserNs, ids, ports};
@@ -23,6 +23,11 @@ const HALT: i32 = 37;
 pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
     let (source, command) = words(matches)?;
     lifecycle::detach_keys(matches)?;
+    lifecycle::sig_proxy(matches)?;
+    only(matches)?;
+    let remove = flag(matches, "rm") || lifecycle::remove_image(matches)?;
+    let etc = files::etc(matches)?;
+    let (group_add, keep_groups) = groups(matches)?;
     let security = security::security(&all(matches, "security-opt"))?;
     let network = network::network(matches)?;
     let share = share(matches, &network)?;
@@ -35,16 +40,26 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
         env: environment(matches)?,
         workdir: one(matches, "workdir").map(str::to_owned),
         user: one(matches, "user").map(str::to_owned),
-        group_add: groups(matches)?,
+        inherited: env::inherited(
+            &all(matches, "env-merge"),
+            &all(matches, "unsetenv"),
+            flag(matches, "unsetenv-all"),
+        )?,
+        group_add,
+        keep_groups,
         hostname: one(matches, "hostname").map(hostname).transpose()?,
+        domainname: domainname(matches, share)?,
+        etc,
         name: one(matches, "name").map(name).transpose()?,
         interactive: flag(matches, "interactive"),
         tty: flag(matches, "tty"),
         init: flag(matches, "init"),
-        remove: flag(matches, "rm"),
+        remove,
         read_only: flag(matches, "read-only"),
+        bare_read_only: matches.get_one::<bool>("read-only-tmpfs") == Some(&false),
         privileged: flag(matches, "privileged"),
         volumes,
+        image_volumes: files::image_volumes(one(matches, "image-volume"))?,
         volumes_from: volume::others(&all(matches, "volumes-from"))?,
         devices: device::devices(&all(matches, "device"))?,
         cap_add: all(matches, "cap-add"),
@@ -56,12 +71,18 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
         ulimits: limits::ulimits(&all(matches, "ulimit"))?,
         umask: one(matches, "umask").map_or(Ok(0o022), limits::umask)?,
         labels: env::labels(&all(matches, "label-file"), &all(matches, "label"))?,
+        annotations: env::annotations(&all(matches, "annotation"))?,
+        personality: one(matches, "personality").map(str::to_uppercase),
+        preserve_fds: preserve_fds(matches)?,
         replace: flag(matches, "replace"),
+        pid_files: files::pid_files(matches)?,
+        attached: lifecycle::attached(matches)?,
+        ending: lifecycle::ending(matches)?,
         cidfile: one(matches, "cidfile").map(PathBuf::from),
         stop_signal: one(matches, "stop-signal").map(limits::signal).transpose()?.or(systemd.then_some(HALT)),
         stop_timeout: one(matches, "stop-timeout").map(lifecycle::stop_timeout).transpose()?,
         detach: flag(matches, "detach"),
-        restart: lifecycle::restart(one(matches, "restart"), flag(matches, "rm"))?,
+        restart: lifecycle::restart(one(matches, "restart"), remove)?,
         log: lifecycle::log(one(matches, "log-driver"), &all(matches, "log-opt"))?,
         health: lifecycle::health(matches)?,
         sysctls: all(matches, "sysctl").iter().map(|word| limits::sysctl(word, share)).collect::<Result<_>>()?,
@@ -88,9 +109,34 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
     })
 }
 
-/// The proxies first, so that -e may say otherwise.
+/// Words of which one says what `rl` does anyway; the others are refused.
+fn only(matches: &ArgMatches) -> Result<()> {
+    let words = [
+        ("seccomp-policy", "default", "A profile: --security-opt seccomp=FILE."),
+        (
+            "sdnotify",
+            "ignore",
+            "rl start -a tells systemd that a container runs, and units of rl generate systemd and rl quadlet use that.",
+        ),
+        ("volume-driver", "local", "Other file systems: mount them, and -v DIR:/path."),
+    ];
+    for (name, right, fix) in words {
+        if let Some(other) = one(matches, name).filter(|word| *word != right) {
+            return Err(wrong(name, other, right).fix(fix));
+        }
+    }
+    match matches.get_one::<bool>("passwd") {
+        Some(true) => Err(wrong("passwd", "true", "false: rl writes nothing into a container's /etc/passwd")),
+        _ => Ok(()),
+    }
+}
+
+/// What is the caller's first, so that -e may say otherwise.
 fn environment(matches: &ArgMatches) -> Result<Vec<(String, String)>> {
-    let mut pairs = if flag(matches, "http-proxy") { network::proxies(std::env::vars_os()) } else { Vec::new() };
+    let mut pairs = if flag(matches, "env-host") { env::host(std::env::vars_os()) } else { Vec::new() };
+    if flag(matches, "http-proxy") {
+        pairs.extend(network::proxies(std::env::vars_os()));
+    }
     pairs.extend(env::environment(&all(matches, "env-file"), &all(matches, "env"))?);
     Ok(pairs)
 }
@@ -206,15 +252,53 @@ fn userns(matches: &ArgMatches) -> Result<UserNs> {
     }
 }
 
-/// podman's word for the caller's own supplementary groups would be looked up as a group's name.
-fn groups(matches: &ArgMatches) -> Result<Vec<String>> {
+/// podman's word for the caller's own supplementary groups, which stand alone: setgroups(2) would take them away.
+fn groups(matches: &ArgMatches) -> Result<(Vec<String>, bool)> {
     let groups = all(matches, "group-add");
-    if groups.iter().any(|group| group == "keep-groups") {
-        let what = "--group-add keep-groups: your own groups have no ids in the container, and rl leaves them outside";
-        return Err(Error::new(&command_line::USAGE, what)
-            .fix("Name groups of the container instead, or give the files in question to your own group."));
+    let keep = groups.iter().any(|group| group == "keep-groups");
+    if keep && groups.len() > 1 {
+        let what = "--group-add keep-groups with another group: the kernel would take yours away for it";
+        return Err(Error::new(&command_line::CONFLICT, what));
     }
-    Ok(groups)
+    Ok((if keep { Vec::new() } else { groups }, keep))
+}
+
+fn domainname(matches: &ArgMatches, share: Share) -> Result<Option<String>> {
+    match one(matches, "domainname") {
+        Some(_) if share.uts => {
+            let what = "--domainname and --uts=host: the host's name can't be changed from a container";
+            Err(Error::new(&command_line::CONFLICT, what))
+        }
+        Some(word) => hostname(word).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Descriptors of the caller's: those of `rl` itself are all closed at exec.
+fn preserve_fds(matches: &ArgMatches) -> Result<u32> {
+    let count = one(matches, "preserve-fds").map_or(Ok(0), given_fds)?;
+    if count > 0 && flag(matches, "detach") {
+        let what = "--preserve-fds and -d: what goes on in the background has nothing of its caller's";
+        return Err(Error::new(&command_line::CONFLICT, what));
+    }
+    Ok(count)
+}
+
+/// `--preserve-fds N`: whether all of them are there.
+pub(in crate::cli) fn given_fds(word: &str) -> Result<u32> {
+    let bad = || wrong("preserve-fds", word, "a number of descriptors up to 1000");
+    let count = word.parse::<u32>().ok().filter(|count| *count <= 1000).ok_or_else(bad)?;
+    for number in 3..3 + count {
+        // Ours are close-on-exec.
+        if crate::sys::process::is_inherited(i32::try_from(number).unwrap_or(i32::MAX)) != Ok(true) {
+            return Err(Error::new(
+                &command_line::USAGE,
+                format!("--preserve-fds {word}: descriptor {number} is not open"),
+            )
+            .fix(format!("Open it for rl, for example: rl run --preserve-fds {word} ... {number}<file")));
+        }
+    }
+    Ok(count)
 }
 
 /// podman's size, 64000 KiB.

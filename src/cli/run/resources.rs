@@ -3,6 +3,7 @@
 //! Owns docker's units and bounds: what makes no sense is refused here, before anything starts and by the flag's name. The surprise: 0 is
 //! docker's word for no limit, and -1 too where a number may be negative.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use clap::{Arg, ArgAction, ArgMatches};
@@ -79,7 +80,19 @@ pub(in crate::cli) fn parsed(matches: &ArgMatches) -> Result<Resources> {
             .flatten()
             .and_then(|weight| u16::try_from(weight).ok()),
         devices: devices(matches)?,
+        unified: unified(matches)?,
     })
+}
+
+/// `--cgroup-conf FILE=VALUE`; the plan says which file is none of a controller's.
+fn unified(matches: &ArgMatches) -> Result<BTreeMap<String, String>> {
+    let words = matches.try_get_many::<String>("cgroup-conf").ok().flatten().into_iter().flatten();
+    let pair = |word: &String| {
+        let parts = word.split_once('=').filter(|(file, _)| !file.is_empty() && !file.contains('/'));
+        let parts = parts.map(|(file, value)| (file.to_owned(), value.to_owned()));
+        parts.ok_or_else(|| wrong("cgroup-conf", word, "FILE=VALUE, for example memory.high=100M"))
+    };
+    words.map(pair).collect()
 }
 
 /// Against each other.

@@ -236,8 +236,10 @@ fn the_rest_is_handed_on_as_it_was_typed() {
 }
 
 #[test]
-fn the_callers_groups_cannot_be_kept_in_silence() {
-    assert!(with("--group-add keep-groups").expect_err("keep-groups").summary().contains("keep-groups"));
+fn the_callers_groups_stand_alone() {
+    let run = with("--group-add keep-groups").expect("flags");
+    assert!(run.keep_groups && run.group_add.is_empty());
+    assert!(with("--group-add keep-groups --group-add 5").expect_err("another").summary().contains("keep-groups"));
 }
 
 #[test]

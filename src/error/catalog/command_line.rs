@@ -19,4 +19,8 @@ entries! {
     SPECIFICATION = 104, exit 125, "a container specification that cannot be carried out",
         why "A field of the OCI runtime specification is missing, contradictory, or asks for something that is not supported.",
         fix "Change the field that is named.";
+    /// A flag or verb of docker or podman that is not one of rl's.
+    NOT_HERE = 105, exit 125, "rl has no such flag or verb",
+        why "docker or podman have it; rl does not, and takes no flag that it would not obey. docs/podman.md has all of them.",
+        fix "Leave it out, or do what the message says.";
 }

@@ -88,6 +88,17 @@ impl Store {
         Ok(Removed { names: going.into_iter().filter_map(|(_, document)| document.name).collect(), id })
     }
 
+    /// The same, where nothing needs it; else it stays, which is no failure.
+    ///
+    /// # Errors
+    /// What else keeps it from going.
+    pub fn remove_unused(&self, text: &str) -> Result<()> {
+        match self.remove(text, None) {
+            Err(error) if [&image::IN_USE, &image::IMAGE_NOT_FOUND].contains(&error.entry()) => Ok(()),
+            done => done.map(drop),
+        }
+    }
+
     /// Layers that no document needs, locked.
     fn unused_layers(
         &self,

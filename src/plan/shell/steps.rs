@@ -50,7 +50,11 @@ trap 'kill -KILL $first 2>/dev/null || :' EXIT
 /// setpriv's words: ids, groups, capabilities, no_new_privs.
 fn rights(plan: &Plan) -> String {
     let mut words = String::from("--reuid=\"$uid\" --regid=\"$gid\"");
-    words.push_str(if plan.ids.setgroups { " --groups=\"$groups\"" } else { " --keep-groups" });
+    words.push_str(if plan.ids.setgroups && !plan.process.keep_groups {
+        " --groups=\"$groups\""
+    } else {
+        " --keep-groups"
+    });
     for step in &plan.steps {
         match step {
             Step::Capabilities(sets) => {

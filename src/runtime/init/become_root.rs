@@ -22,7 +22,7 @@ pub(super) fn become_root(plan: &Plan) -> Result<()> {
     if plan.cgroup.is_some() && plan.namespaces.cgroup.is_new() {
         unshare(CloneFlags::CLONE_NEWCGROUP).context(&codes::SETUP, || "make a cgroup namespace".into())?;
     }
-    if plan.ids.setgroups {
+    if plan.ids.setgroups && !plan.process.keep_groups {
         nix::unistd::setgroups(&[]).context(&codes::SETUP, doing)?;
     }
     let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));

@@ -53,6 +53,12 @@ pub struct Handoff {
     pub restarts: u32,
     /// How its health is told.
     pub health: Option<Health>,
+    /// `--timeout`: the seconds after which it is killed.
+    #[serde(default)]
+    pub timeout: Option<u32>,
+    /// `--rmi`.
+    #[serde(default)]
+    pub image_goes: bool,
     /// A mount of the supervisor's own, below the container's root.
     pub mounted: Option<PathBuf>,
     /// Who called, and in which namespace the container was made.
@@ -167,6 +173,8 @@ impl Handoff {
             restart: Restart::No,
             restarts: 0,
             health: None,
+            timeout: None,
+            image_goes: false,
             mounted: None,
             origin,
         }

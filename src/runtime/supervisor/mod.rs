@@ -29,6 +29,7 @@ use self::streams::Streams;
 use super::container::Container;
 use crate::cgroup::{Group, Held};
 use crate::error::{Context, Result, catalog::process};
+use crate::image::Store;
 use crate::network;
 use crate::spec::Identity;
 use crate::spec::lifecycle::OnUnhealthy;
@@ -70,6 +71,8 @@ struct Supervisor<'a> {
     /// Somebody has asked this process to end.
     stopping: bool,
     kill_at: Option<Instant>,
+    /// `--timeout`.
+    ends_at: Option<Instant>,
 }
 
 /// Watches over the container until it has ended, and does what is to be done then.
@@ -94,6 +97,7 @@ pub fn watch(handoff: &Handoff) -> Result<Outcome> {
         streams,
         stopping: false,
         kill_at: None,
+        ends_at: handoff.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds.into())),
     };
     if let Some(client) = held.client {
         supervisor.clients.add(client, true);
@@ -144,9 +148,10 @@ impl Supervisor<'_> {
             {
                 return Ok(exit);
             }
-            if self.kill_at.is_some_and(|at| at <= Instant::now()) {
-                self.kill_at = None;
-                self.signal(libc::SIGKILL)?;
+            for due in [&mut self.kill_at, &mut self.ends_at] {
+                if due.take_if(|at| *at <= Instant::now()).is_some() {
+                    signal(&self.pidfd, libc::SIGKILL)?;
+                }
             }
         }
     }
@@ -163,7 +168,8 @@ impl Supervisor<'_> {
         polls.extend(self.network.as_ref().map(|network| PollFd::new(network.as_fd(), PollFlags::POLLIN)));
         polls.extend(clients.iter().map(|(fd, events)| PollFd::new(*fd, *events)));
         let checks = self.checks.as_ref().map(Checks::deadline);
-        let deadline = self.kill_at.into_iter().chain(self.clients.deadline()).chain(checks).min();
+        let due = self.kill_at.into_iter().chain(self.ends_at);
+        let deadline = due.chain(self.clients.deadline()).chain(checks).min();
         // After a quiet moment nothing of its code is needed for a while.
         let quiet = Instant::now() + QUIET;
         let mut found = poll(&mut polls, until(Some(deadline.map_or(quiet, |deadline| deadline.min(quiet)))));
@@ -255,10 +261,7 @@ impl Supervisor<'_> {
     }
 
     fn signal(&self, number: i32) -> Result<()> {
-        match signal_pidfd(self.pidfd.as_fd(), number) {
-            Ok(()) | Err(Errno::ESRCH) => Ok(()),
-            Err(errno) => Err(errno).context(&process::SUPERVISE, || format!("send signal {number} to the container")),
-        }
+        signal(&self.pidfd, number)
     }
 
     /// The end, and whether the container is started again. A disk that is full now may not be when somebody looks; then the end is told
@@ -301,6 +304,9 @@ impl Supervisor<'_> {
         if self.handoff.remove {
             events::tell(&dirs, Subject { id, name, image }, "destroy", &[]);
         }
+        if self.handoff.image_goes {
+            removed = removed.and_then(|()| Store::open(&dirs).remove_unused(image));
+        }
         self.clients.end(status.exit);
         removed.map(|()| Outcome::Over)
     }
@@ -329,6 +335,13 @@ impl Supervisor<'_> {
                 return Ok(Outcome::Again(lock));
             }
         }
+    }
+}
+
+fn signal(pidfd: &std::os::fd::OwnedFd, number: i32) -> Result<()> {
+    match signal_pidfd(pidfd.as_fd(), number) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(errno).context(&process::SUPERVISE, || format!("send signal {number} to the container")),
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn host_config(container: &Container) -> Value {
         "Runtime": "rl",
         "OomScoreAdj": run.oom_score_adj.unwrap_or(0),
         "ExtraHosts": run.add_hosts.iter().map(|(name, ip)| format!("{name}:{ip}")).collect::<Vec<_>>(),
-        "GroupAdd": run.group_add,
+        "GroupAdd": groups(run),
         "IpcMode": host(run.share.ipc),
         "PidMode": if run.share.pid { "host" } else { "" },
         "UTSMode": if run.share.uts { "host" } else { "" },
@@ -61,6 +61,7 @@ pub(super) fn host_config(container: &Container) -> Value {
         "ReadonlyPaths": read_only,
         "Ulimits": run.ulimits.iter().map(|limit| json!({ "Name": limit.name, "Soft": limit.soft, "Hard": limit.hard })).collect::<Vec<_>>(),
     });
+    config["Annotations"] = annotations(run);
     for more in [limits(&run.resources), idle()] {
         if let (Value::Object(config), Value::Object(more)) = (&mut config, more) {
             config.extend(more);
@@ -72,7 +73,6 @@ pub(super) fn host_config(container: &Container) -> Value {
 /// What docker has, and what no kernel of today, or no Linux, or nobody here, does.
 fn idle() -> Value {
     json!({
-        "Annotations": {},
         "Cgroup": "",
         "ConsoleSize": [0, 0],
         "CpuCount": 0,
@@ -155,6 +155,15 @@ fn security(run: &RunSpec) -> Vec<String> {
     all.extend(run.mask.iter().map(|path| format!("mask={path}")));
     all.extend(run.unmask.iter().map(|path| format!("unmask={path}")));
     all
+}
+
+pub(super) fn annotations(run: &RunSpec) -> Value {
+    Value::Object(run.annotations.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect())
+}
+
+fn groups(run: &RunSpec) -> Vec<String> {
+    let kept = run.keep_groups.then(|| "keep-groups".to_owned());
+    run.group_add.iter().cloned().chain(kept).collect()
 }
 
 fn tmpfs(run: &RunSpec) -> Map<String, Value> {
