@@ -1,3 +1,5 @@
+//! Who finds whom, by lists that the tests write; and what is said to questions of other kinds.
+
 use simple_dns::Question;
 
 use super::*;
