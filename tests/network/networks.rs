@@ -108,6 +108,23 @@ mod as_user {
     }
 
     #[test]
+    fn a_place_is_free_at_once_when_its_container_has_ended() {
+        if !works() {
+            return;
+        }
+        let rl = Rl::new();
+        rl.run(&["network", "create", "--subnet=10.77.3.0/24", "web"]).success();
+        let stays = up(&rl, &["--network=web"], "echo up; cat");
+        for egress in [&[][..], &["--egress=allow=a.example"]] {
+            let words = [&["run", "--rm", "--network=web:ip=10.77.3.9"][..], egress, &["busybox", "true"]].concat();
+            for _ in 0..20 {
+                rl.run(&words).success();
+            }
+        }
+        ended(stays);
+    }
+
+    #[test]
     fn ports_are_published_there_too() {
         if !works() {
             return;

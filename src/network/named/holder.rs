@@ -217,9 +217,12 @@ impl Holder {
     }
 
     fn forget_the_dead(&mut self) {
-        let before = self.members.len();
-        self.members.retain(|member| !has_ended(&member.pidfd));
-        if self.members.len() != before {
+        let ended: Vec<Member> = self.members.extract_if(.., |member| has_ended(&member.pidfd)).collect();
+        for member in &ended {
+            // The kernel takes it away itself, some time later; until then its name and its address could not be another's.
+            let _ = links::unplug(&self.tools.ip, &self.held, member.lease.port);
+        }
+        if !ended.is_empty() {
             let _ = self.publish();
         }
     }
