@@ -502,7 +502,7 @@ run_tests() {
 		[ "$distribution" != debian ] || system_install mmdebstrap tmux attr libcap2-bin shellcheck strace procps \
 			util-linux iproute2 passt git xz-utils zstd umoci skopeo buildah podman crun docker-registry apache2-utils \
 			openssl curl qemu-system-x86 e2fsprogs openssh-client conmon containerd catatonit slirp4netns \
-			slurm-wlm munge postgresql-contrib nftables aardvark-dns systemd \
+			slurm-wlm munge postgresql-contrib nftables systemd \
 			python3-jsonschema golang-github-opencontainers-specs-dev
 	fi
 	need_cargo
