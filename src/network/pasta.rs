@@ -7,7 +7,6 @@
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,7 +18,7 @@ use nix::sys::stat::Mode;
 
 use super::last_words::LastWords;
 use super::ports::Leg;
-use super::program::{own_directory, remembered};
+use super::program::{find, remembered};
 use crate::error::{Context, Error, Result, catalog::network as codes};
 use crate::spec::network::PASTA_DNS;
 use crate::sys::process::end_with_parent;
@@ -55,7 +54,8 @@ impl Pasta {
             "pasta",
             |config| config.pasta,
             |given| {
-                let path = find(given.as_deref()).ok_or_else(|| Error::new(&codes::NO_PROGRAM, "find pasta"))?;
+                let path = find("pasta", given, &["/usr/local/bin", "/usr/bin", "/bin"]);
+                let path = path.ok_or_else(|| Error::new(&codes::NO_PROGRAM, "find pasta"))?;
                 Ok((path.clone(), path))
             },
         )?;
@@ -121,18 +121,6 @@ fn arguments(words: &[String], legs: &[Leg]) -> Vec<String> {
     // It is no word of pasta's, but podman's for leaving --no-map-gw out.
     all.extend(words.iter().filter(|word| *word != "--map-gw").cloned());
     all
-}
-
-fn find(given: Option<&Path>) -> Option<PathBuf> {
-    let is_program =
-        |file: &PathBuf| file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
-    if let Some(path) = given {
-        return Some(path.to_owned()).filter(is_program);
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs = std::env::split_paths(&path).filter(|dir| dir.is_absolute());
-    let system = ["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from);
-    dirs.chain(own_directory()).chain(system).map(|dir| dir.join("pasta")).find(is_program)
 }
 
 impl Starting {

@@ -7,7 +7,7 @@
 //! 1024 and ping are rights over the namespace as well, so they are given by kernel parameters.
 
 mod names;
-mod nft;
+pub(super) mod nft;
 mod rules;
 
 use std::fs::File;

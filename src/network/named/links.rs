@@ -9,12 +9,14 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use nix::sched::{CloneFlags, unshare};
 
 use super::Lease;
+use crate::network::egress::nft;
 use crate::network::forward::Forwarder;
+use crate::network::program::feed;
 use crate::spec::networks::{Definition, Subnet};
 use crate::sys::child::{fork, open_pidfd};
 use crate::sys::loopback;
@@ -52,31 +54,16 @@ pub(super) fn namespace(sysctls: &[(&str, &str)]) -> Result<File, String> {
 
 fn ip(program: &Path, namespace: &File, commands: &str) -> Result<(), String> {
     let mut command = Command::new(program);
-    command.args(["-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.args(["-batch", "-"]);
     in_network(&mut command, namespace.as_fd());
-    run(command, commands)
+    feed(command, commands)
 }
 
 /// nft inside a namespace.
 pub(super) fn nft(program: &Path, namespace: &File, commands: &str) -> Result<(), String> {
-    let mut command = Command::new(program);
-    command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut command = nft::command(program);
     in_network(&mut command, namespace.as_fd());
-    run(command, commands)
-}
-
-fn run(mut command: Command, words: &str) -> Result<(), String> {
-    let name = Path::new(command.get_program()).display().to_string();
-    let failed = |error: std::io::Error| format!("{name}: {error}");
-    let mut child = command.spawn().map_err(failed)?;
-    let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(words.as_bytes()));
-    let output = child.wait_with_output().map_err(failed)?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    match said.lines().map(str::trim).find(|line| !line.is_empty()) {
-        _ if output.status.success() => written.map_err(failed),
-        Some(line) => Err(format!("{name}: {line}")),
-        None => Err(format!("{name}: {}", output.status)),
-    }
+    feed(command, commands)
 }
 
 fn address(text: &mut String, address: IpAddr, subnet: &Subnet, device: &str) {

@@ -13,7 +13,6 @@ mod talk;
 
 use std::fs::File;
 use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Pid;
@@ -23,7 +22,7 @@ use self::talk::Request;
 use crate::error::{Context, Error, Result, catalog::network as codes};
 use crate::host::procfs;
 use crate::network::egress;
-use crate::network::program::own_directory;
+use crate::network::program::find;
 use crate::network::slirp::Slirp;
 use crate::spec::networks::{Definition, Joining};
 use crate::state;
@@ -79,20 +78,12 @@ impl Tools {
             Slirp::prepare(&options, run)
         };
         Ok(Self {
-            ip: program("ip", &["/usr/sbin", "/sbin", "/usr/bin", "/bin"])?,
+            ip: find("ip", None, &["/usr/sbin", "/sbin", "/usr/bin", "/bin"])
+                .ok_or_else(|| Error::new(&codes::NO_TOOL, "find ip"))?,
             nft: (!network.internal).then(egress::prepare).transpose()?,
             slirp: (!network.internal).then(outward).transpose()?,
         })
     }
-}
-
-fn program(name: &str, system: &[&str]) -> Result<PathBuf> {
-    let is_program =
-        |file: &PathBuf| file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).chain(own_directory());
-    let mut places = dirs.chain(system.iter().map(PathBuf::from)).map(|dir| dir.join(name));
-    places.find(is_program).ok_or_else(|| Error::new(&codes::NO_TOOL, format!("find {name}")))
 }
 
 /// Where a network's running state is.
