@@ -294,6 +294,46 @@ mod tests {
         }
     }
 
+    fn network(name: &str, third: u8, dns: bool, internal: bool) -> Definition {
+        Definition {
+            version: 1,
+            name: name.to_owned(),
+            id: String::new(),
+            created: 0,
+            v4: Subnet::new(&format!("10.5.{third}.0/24"), None, None).expect("a subnet"),
+            v6: None,
+            internal,
+            dns,
+            servers: Vec::new(),
+            labels: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn who_knows_containers_is_asked_alone_and_first_who_can_ask_outside() {
+        let (web, inner, plain) =
+            (network("web", 1, true, false), network("inner", 2, true, true), network("plain", 3, false, false));
+        let asked = |all: &[&Definition]| {
+            let all: Vec<_> = all.iter().map(|&one| one.clone()).collect();
+            resolvers(&all).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(asked(&[&inner, &web, &plain]), "10.5.1.1 10.5.2.1");
+        assert_eq!(asked(&[&inner, &plain]), "10.5.2.1");
+        assert_eq!(asked(&[&plain]), "10.0.2.3");
+    }
+
+    #[test]
+    fn the_way_out_leads_through_the_first_network_that_has_one() {
+        let (inner, web) = (network("inner", 1, true, true), network("web", 2, true, false));
+        let member = Membership::default();
+        let outward = |all: &[&Definition]| {
+            let places: Vec<_> = all.iter().map(|&network| (&member, network)).collect();
+            Joining::all(&places, "id", "name").into_iter().map(|joining| joining.default_route).collect::<Vec<_>>()
+        };
+        assert_eq!(outward(&[&inner, &web, &web]), [false, true, false]);
+        assert_eq!(outward(&[&inner, &inner]), [false, false]);
+    }
+
     #[test]
     fn addresses_are_given_out_from_the_lowest() {
         let net = Subnet::new("10.5.0.7/16", None, None).expect("a subnet");
