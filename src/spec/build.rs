@@ -252,6 +252,7 @@ fn wiring(run: &RunSpec, image: &ImageConfig, identity: &Identity, facts: &Facts
     let guard = run.egress.as_ref().filter(|_| run.is_guarded()).map(|egress| Guard {
         egress: egress.clone(),
         resolvers: network::resolvers(run, facts).iter().filter_map(|word| word.parse().ok()).collect(),
+        peers: network::knows_peers(run, facts),
         sysctls: Vec::new(),
     });
     let memberships = if let Network::Named(all) = &run.network { all.as_slice() } else { &[] };

@@ -124,7 +124,17 @@ impl Egress {
 
     /// Whether a name may lead to this address.
     pub fn may_be_answered(&self, address: IpAddr) -> bool {
-        !is_private(address) || self.networks.iter().any(|block| block.has(address))
+        !is_private(address) || self.has_address(address)
+    }
+
+    /// Whether an address is allowed, at some port at least, whatever name leads to it.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|block| block.has(address))
+    }
+
+    /// Whether there is a name to be asked for. `peers`: those of other containers are known, and they may have an allowed address.
+    pub fn has_names(&self, peers: bool) -> bool {
+        !self.names.is_empty() || (peers && !self.networks.is_empty())
     }
 }
 

@@ -95,6 +95,9 @@ pub struct Guard {
     pub egress: Egress,
     /// Who is asked for the names that may be asked for.
     pub resolvers: Vec<IpAddr>,
+    /// They know the containers of networks by name, and say of which names that is so (AA).
+    #[serde(default)]
+    pub peers: bool,
     /// Kernel parameters of the namespace, which the container could not set.
     pub sysctls: Vec<(String, String)>,
 }
@@ -254,7 +257,7 @@ pub fn resolv_conf(run: &RunSpec, facts: &Facts) -> String {
         }
     }
     let servers = match &run.egress {
-        Some(egress) if !egress.names.is_empty() => vec![Ipv4Addr::from(RESOLVER).to_string()],
+        Some(egress) if egress.has_names(knows_peers(run, facts)) => vec![Ipv4Addr::from(RESOLVER).to_string()],
         Some(_) if run.dns.is_empty() => Vec::new(),
         _ => resolvers(run, facts),
     };
@@ -272,6 +275,12 @@ pub fn resolvers(run: &RunSpec, facts: &Facts) -> Vec<String> {
         }
         (true, None) => nameservers(&facts.resolv_conf),
     }
+}
+
+/// Whether who is asked knows other containers by name.
+pub fn knows_peers(run: &RunSpec, facts: &Facts) -> bool {
+    let named = matches!(run.network, Network::Named(_));
+    named && run.dns.is_empty() && facts.networks.iter().any(|network| network.dns)
 }
 
 /// Whom the host asks.

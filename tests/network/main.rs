@@ -11,6 +11,7 @@ mod attacks;
 mod basics;
 mod egress;
 mod finding;
+mod guarded;
 mod lab;
 mod names;
 mod networks;

@@ -105,9 +105,6 @@ pub(super) fn egress(words: &[String], network: &Network) -> Result<Option<Egres
     match (&egress, network) {
         (Some(_), Network::Host) => conflict("with --network=host the container has the host's own network"),
         (Some(_), Network::Container(_)) => conflict("the container whose network is shared has its own rules"),
-        (Some(_), Network::Named(_)) => {
-            conflict("networks by name are not filtered yet; --internal makes one without a way out")
-        }
         (Some(all), Network::None) if *all != Egress::default() => conflict("without a network nothing goes out"),
         _ => Ok(egress),
     }
@@ -181,7 +178,9 @@ mod tests {
     #[test]
     fn only_a_network_of_the_containers_own_can_be_filtered() {
         assert!(resolved(&["--egress=deny", "image"]).expect("a run").egress.is_some());
-        assert!(resolved(&["--egress=deny", "--network=none", "image"]).is_ok());
+        for network in ["none", "web", "pasta"] {
+            assert!(resolved(&["--egress=deny", "--network", network, "image"]).is_ok(), "{network}");
+        }
         for network in ["host", "container:x"] {
             assert!(resolved(&["--egress=deny", "--network", network, "image"]).is_err(), "{network}");
         }

@@ -73,7 +73,7 @@ pub(super) fn make(guard: &Guard, nft: PathBuf) -> Result<Guarded> {
     }
     let namespace = File::open(procfs::namespace(pid.as_raw(), "net")).context(&codes::EGRESS, doing)?;
     // Without a name to serve it was only needed until its namespace was open.
-    let process = Some(process).filter(|_| !guard.egress.names.is_empty());
+    let process = Some(process).filter(|_| guard.egress.has_names(guard.peers));
     Ok(Guarded { namespace, process })
 }
 
@@ -105,8 +105,9 @@ fn settle(guard: &Guard, nft: &std::path::Path, tell: std::os::fd::RawFd) -> Res
         let path = format!("/proc/sys/{}", key.replace('.', "/"));
         std::fs::write(&path, value).map_err(|error| format!("set the sysctl {key}={value}: {error}"))?;
     }
-    nft::load(nft, &rules::table(&guard.egress))?;
-    let socket = (!guard.egress.names.is_empty()).then(|| UdpSocket::bind((Ipv4Addr::from(RESOLVER), 53)));
+    let names = guard.egress.has_names(guard.peers);
+    nft::load(nft, &rules::table(&guard.egress, names))?;
+    let socket = names.then(|| UdpSocket::bind((Ipv4Addr::from(RESOLVER), 53)));
     let socket = socket.transpose().map_err(|error| format!("listen for questions to DNS: {error}"))?;
     process::hide_arguments("rl: egress");
     let _ = prctl::set_name(c"rl: egress");

@@ -25,12 +25,14 @@ const LONGEST_TIME: u32 = 86_400;
 
 struct Names<'a> {
     egress: &'a Egress,
+    /// Names of containers are asked for as well.
+    peers: bool,
     nft: &'a Path,
 }
 
 /// Never comes back while its socket is whole.
 pub(super) fn serve(socket: UdpSocket, guard: &Guard, nft: &Path) -> u8 {
-    let mut names = Names { egress: &guard.egress, nft };
+    let mut names = Names { egress: &guard.egress, peers: guard.peers, nft };
     let resolvers = Resolvers { addresses: &guard.resolvers, mark: Some(MARK) };
     dns::serve(&[socket], &resolvers, &mut names)
 }
@@ -45,15 +47,19 @@ impl Judge for Names<'_> {
         let name = dns::name(&question.qname);
         let answer =
             |code| reply(&packet, code, PacketFlag::empty(), Vec::new()).map_or(Verdict::Drop, Verdict::Answer);
-        if self.egress.ports_of(&name).is_empty() || question.qclass != QCLASS::CLASS(CLASS::IN) {
+        let allowed = !self.egress.ports_of(&name).is_empty();
+        let may_be_peer = self.peers && !self.egress.networks.is_empty();
+        if !(allowed || may_be_peer) || question.qclass != QCLASS::CLASS(CLASS::IN) {
             return answer(RCODE::NameError);
         }
         if !matches!(question.qtype, QTYPE::TYPE(TYPE::A | TYPE::AAAA)) {
-            return answer(RCODE::NoError);
+            return answer(if allowed { RCODE::NoError } else { RCODE::NameError });
         }
         let Some(id) = dns::unguessable() else { return answer(RCODE::ServerFailure) };
         let mut query = Packet::new_query(u16::from_ne_bytes(id));
-        query.set_flags(PacketFlag::RECURSION_DESIRED);
+        if allowed {
+            query.set_flags(PacketFlag::RECURSION_DESIRED);
+        }
         let own = Question::new(question.qname.clone(), question.qtype, question.qclass, false);
         query.questions.push(own);
         *query.opt_mut() =
@@ -67,9 +73,12 @@ impl Judge for Names<'_> {
     fn hear(&mut self, asked: &Asked, answer: &[u8]) -> Option<Vec<u8>> {
         let answer = Packet::parse(answer).ok()?;
         let question = Packet::parse(&asked.question).ok()?;
-        let (addresses, ttl) = self.addresses(&answer, answer.questions.first()?.qtype);
+        let ports = self.egress.ports_of(&asked.name);
+        let (addresses, ttl) = self.addresses(&answer, answer.questions.first()?.qtype, !ports.is_empty());
         if answer.rcode() != RCODE::NoError || addresses.is_empty() {
             let code = match answer.rcode() {
+                // What is not allowed by its name is not there unless it has an address.
+                _ if ports.is_empty() => RCODE::NameError,
                 code @ (RCODE::NoError | RCODE::NameError) => code,
                 _ => RCODE::ServerFailure,
             };
@@ -77,15 +86,19 @@ impl Judge for Names<'_> {
         }
         // The answer's own time once more, for who has kept it until the last moment.
         let time = Duration::from_secs(u64::from(ttl.clamp(SHORTEST_TIME, LONGEST_TIME)) * 2);
-        nft::load(self.nft, &rules::members(&addresses, &self.egress.ports_of(&asked.name), time)).ok()?;
+        if !ports.is_empty() {
+            nft::load(self.nft, &rules::members(&addresses, &ports, time)).ok()?;
+        }
         let records = records(&question.questions.first()?.qname, &addresses, ttl.min(LONGEST_TIME));
         reply(&question, RCODE::NoError, PacketFlag::empty(), records)
     }
 }
 
 impl Names<'_> {
-    /// What a name may lead to, and for how long.
-    fn addresses(&self, answer: &Packet<'_>, kind: QTYPE) -> (Vec<IpAddr>, u32) {
+    /// What a name may lead to, and for how long. A network's own resolver says of an answer that it speaks for the name itself (AA)
+    /// where that is a container's.
+    fn addresses(&self, answer: &Packet<'_>, kind: QTYPE, allowed: bool) -> (Vec<IpAddr>, u32) {
+        let peer = self.peers && answer.has_flags(PacketFlag::AUTHORITATIVE_ANSWER);
         let mut ttl = u32::MAX;
         let mut all = Vec::new();
         for record in &answer.answers {
@@ -95,7 +108,13 @@ impl Names<'_> {
                 _ => continue,
             };
             ttl = ttl.min(record.ttl);
-            if self.egress.may_be_answered(address) {
+            let fine = match (allowed, peer) {
+                (true, true) => true,
+                (true, false) => self.egress.may_be_answered(address),
+                (false, true) => self.egress.has_address(address),
+                (false, false) => false,
+            };
+            if fine {
                 all.push(address);
             }
         }
@@ -108,7 +127,7 @@ mod tests {
     use super::*;
 
     fn egress() -> Egress {
-        Egress::parse(&["allow=a.example:443".to_owned()]).expect("words").expect("rules")
+        Egress::parse(&["allow=a.example:443,10.5.0.0/24".to_owned()]).expect("words").expect("rules")
     }
 
     fn question(name: &str, kind: TYPE) -> Vec<u8> {
@@ -118,34 +137,60 @@ mod tests {
         packet.build_bytes_vec().expect("bytes")
     }
 
-    fn judge(text: &[u8], egress: &Egress) -> Verdict {
-        Names { egress, nft: Path::new("/nowhere") }.judge([127, 0, 0, 1].into(), text)
+    fn judge(egress: &Egress, peers: bool, name: &str, kind: TYPE) -> Verdict {
+        let mut names = Names { egress, peers, nft: Path::new("/nowhere") };
+        names.judge([127, 0, 0, 1].into(), &question(name, kind))
     }
 
-    fn code(verdict: Verdict) -> Option<RCODE> {
+    fn code(verdict: &Verdict) -> Option<RCODE> {
         let Verdict::Answer(text) = verdict else { return None };
-        let packet = Packet::parse(&text).expect("an answer");
+        let packet = Packet::parse(text).expect("an answer");
         assert!(packet.answers.is_empty() && packet.id() == 7);
         Some(packet.rcode())
     }
 
-    #[test]
-    fn only_addresses_of_allowed_names_are_asked_for() {
-        assert!(matches!(judge(&question("A.example", TYPE::A), &egress()), Verdict::Ask(_)));
-        assert_eq!(code(judge(&question("a.example", TYPE::TXT), &egress())), Some(RCODE::NoError));
-        assert_eq!(code(judge(&question("secret.evil.example", TYPE::A), &egress())), Some(RCODE::NameError));
-        assert!(matches!(judge(b"nonsense", &egress()), Verdict::Drop));
+    /// Whether it leaves the network, where it is asked again at all.
+    fn goes_on(verdict: &Verdict) -> Option<bool> {
+        let Verdict::Ask(asked) = verdict else { return None };
+        Some(Packet::parse(&asked.query).expect("a question").has_flags(PacketFlag::RECURSION_DESIRED))
     }
 
     #[test]
-    fn private_addresses_are_not_passed_on() {
+    fn only_addresses_of_allowed_names_are_asked_for() {
+        let egress = egress();
+        assert_eq!(goes_on(&judge(&egress, false, "A.example", TYPE::A)), Some(true));
+        assert_eq!(code(&judge(&egress, false, "a.example", TYPE::TXT)), Some(RCODE::NoError));
+        assert_eq!(code(&judge(&egress, false, "secret.evil.example", TYPE::A)), Some(RCODE::NameError));
+        let mut names = Names { egress: &egress, peers: false, nft: Path::new("/nowhere") };
+        assert!(matches!(names.judge([127, 0, 0, 1].into(), b"nonsense"), Verdict::Drop));
+    }
+
+    #[test]
+    fn whether_another_name_is_a_containers_is_asked_for_without_leaving_the_network() {
+        let egress = egress();
+        assert_eq!(goes_on(&judge(&egress, true, "secret.evil.example", TYPE::A)), Some(false));
+        assert_eq!(code(&judge(&egress, true, "secret.evil.example", TYPE::TXT)), Some(RCODE::NameError));
+        assert_eq!(code(&judge(&Egress::default(), true, "db", TYPE::A)), Some(RCODE::NameError));
+    }
+
+    #[test]
+    fn private_addresses_are_not_passed_on_unless_they_are_a_containers() {
         let (egress, asked) = (egress(), question("a.example", TYPE::A));
         let asked = Packet::parse(&asked).expect("ours");
-        let all: [IpAddr; 2] = [[127, 0, 0, 1].into(), [93, 184, 216, 34].into()];
-        let records = records(&asked.questions[0].qname, &all, 5);
-        let text = reply(&asked, RCODE::NoError, PacketFlag::empty(), records).expect("an answer");
-        let names = Names { egress: &egress, nft: Path::new("/nowhere") };
-        let heard = names.addresses(&Packet::parse(&text).expect("an answer"), QTYPE::TYPE(TYPE::A));
-        assert_eq!(heard, (vec![all[1]], 5));
+        let all: [IpAddr; 4] =
+            [[127, 0, 0, 1].into(), [93, 184, 216, 34].into(), [10, 5, 0, 9].into(), [10, 6, 0, 9].into()];
+        let heard = |peers: bool, authority: PacketFlag, allowed: bool| {
+            let records = records(&asked.questions[0].qname, &all, 5);
+            let text = reply(&asked, RCODE::NoError, authority, records).expect("an answer");
+            let names = Names { egress: &egress, peers, nft: Path::new("/nowhere") };
+            names.addresses(&Packet::parse(&text).expect("an answer"), QTYPE::TYPE(TYPE::A), allowed).0
+        };
+        let (own, none) = (PacketFlag::AUTHORITATIVE_ANSWER, PacketFlag::empty());
+        // Whoever is not the network's own resolver may say that it speaks for the name as often as it likes.
+        assert_eq!(heard(false, own, true), [all[1], all[2]]);
+        assert_eq!(heard(true, none, true), [all[1], all[2]]);
+        assert_eq!(heard(true, own, true), all);
+        assert_eq!(heard(true, own, false), [all[2]]);
+        assert!(heard(true, none, false).is_empty());
     }
 }

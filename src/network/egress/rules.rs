@@ -11,8 +11,9 @@ use std::time::Duration;
 use super::MARK;
 use crate::spec::egress::{Block, Egress};
 
-/// The whole table. Neighbours and routers are asked for by every IPv6 address, and answer for the link alone.
-pub(super) fn table(egress: &Egress) -> String {
+/// The whole table; `names`: somebody asks for names. Neighbours and routers are asked for by every IPv6 address, and answer for the
+/// link alone.
+pub(super) fn table(egress: &Egress, names: bool) -> String {
     let mut sets = String::new();
     let mut rules = String::new();
     for (family, kind) in [("ip", "ipv4_addr"), ("ip6", "ipv6_addr")] {
@@ -30,7 +31,7 @@ pub(super) fn table(egress: &Egress) -> String {
              meta l4proto {{ tcp, udp }} {family} daddr . th dport @{family}_port accept\n"
         );
     }
-    if !egress.names.is_empty() {
+    if names {
         let _ = writeln!(rules, "meta mark {MARK} udp dport 53 accept");
     }
     for Block { address, bits, port } in &egress.networks {
@@ -75,7 +76,7 @@ mod tests {
 
     #[test]
     fn nothing_is_let_out_by_default() {
-        let table = table(&Egress::default());
+        let table = table(&Egress::default(), false);
         assert!(!table.contains("set ") && !table.contains("mark") && !table.contains("daddr"), "{table}");
         assert_eq!(table.matches("policy drop").count(), 2);
     }
@@ -83,7 +84,7 @@ mod tests {
     #[test]
     fn what_is_allowed_has_a_rule() {
         let words = ["allow=a.example:443,10.0.0.0/8:22,[2001:db8::]".to_owned()];
-        let table = table(&Egress::parse(&words).expect("words").expect("rules"));
+        let table = table(&Egress::parse(&words).expect("words").expect("rules"), true);
         assert!(table.contains("ip daddr 10.0.0.0/8 meta l4proto { tcp, udp } th dport 22 accept\n"), "{table}");
         assert!(table.contains("ip6 daddr 2001:db8::/128 accept\n"), "{table}");
         let added = members(&[[192, 0, 2, 1].into()], &[Some(443)], Duration::from_secs(90));

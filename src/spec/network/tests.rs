@@ -1,6 +1,9 @@
 //! The words of `--network`, `-p` and their kin: what each means, and what is refused.
 
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::spec::networks::{Definition, Subnet};
 
 fn slirp_options(word: &str) -> Options {
     match Network::parse(word) {
@@ -58,4 +61,37 @@ fn what_makes_no_network_is_refused() {
     ] {
         assert!(Network::parse(bad).is_err(), "{bad:?}");
     }
+}
+
+#[test]
+fn with_egress_only_rls_own_resolver_is_asked_and_only_where_there_are_names_to_ask_for() {
+    let network = |dns: bool| Definition {
+        version: 1,
+        name: "web".into(),
+        id: String::new(),
+        created: 0,
+        v4: Subnet::new("10.5.0.0/24", None, None).expect("a subnet"),
+        v6: None,
+        internal: false,
+        dns,
+        servers: Vec::new(),
+        labels: BTreeMap::new(),
+    };
+    let asked = |egress: &str, dns: bool, own: &[&str]| {
+        let run = RunSpec {
+            network: Network::parse("web").expect("a name"),
+            egress: Egress::parse(&[egress.to_owned()]).expect("words"),
+            dns: own.iter().map(|&word| word.to_owned()).collect(),
+            ..RunSpec::default()
+        };
+        resolv_conf(&run, &Facts { networks: vec![network(dns)], ..Facts::default() })
+    };
+    let own = "nameserver 127.0.0.11\n";
+    assert_eq!(asked("deny", true, &[]), "");
+    assert_eq!(asked("allow=db", true, &[]), own);
+    assert_eq!(asked("allow=db", false, &[]), own);
+    // Containers at allowed addresses have names where the network knows names, and is asked.
+    assert_eq!(asked("allow=10.5.0.0/24", true, &[]), own);
+    assert_eq!(asked("allow=10.5.0.0/24", false, &[]), "");
+    assert_eq!(asked("allow=10.5.0.0/24", true, &["192.0.2.53"]), "nameserver 192.0.2.53\n");
 }
