@@ -207,7 +207,7 @@ impl<'a> Place<'a> {
 
     fn ids(&self) -> Result<Ids> {
         let Some(linux) = self.bundle.spec.linux() else { return Err(bundle::bad("linux", "is missing")) };
-        let user = plan::compile::namespaces(linux)?.user;
+        let user = plan::namespaces(linux)?.user;
         let base = enter(self.runtime, user.is_new())?;
         maps::resolve(linux, &user, &base)
     }

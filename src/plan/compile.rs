@@ -8,17 +8,19 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Capabilities, Linux, LinuxNamespaceType, LinuxSeccompAction, LinuxSeccompFilterFlag, Spec};
+use oci_spec::runtime::{Linux, Spec};
 
+use super::listener::listener;
 use super::mounts::{self, Context};
+use super::process::{command, process_steps};
 use super::unsupported::{self, bad, checked_path};
 use super::{
-    Bundle, CapabilitySets, Clock, HostPlan, IdPlan, Listener, Namespace, Namespaces, Plan, Process, RootSource, Step,
-    devices, hooks, scheduling, sysctl,
+    Bundle, HostPlan, IdPlan, Namespace, Namespaces, Plan, RootSource, Step, devices, hooks, namespaces, scheduling,
+    sysctl,
 };
 use crate::error::Result;
 use crate::spec::network::Wiring;
-use crate::spec::{Bundled, Extras, Identity, Ids, SeccompChoice, Ulimit};
+use crate::spec::{Bundled, Extras, Identity, Ids};
 
 /// Checks and orders. Pure. `files` are written into the container's run directory before anything else.
 ///
@@ -145,54 +147,6 @@ pub fn joining(
     })
 }
 
-/// What is executed in the end, and as whose child.
-pub(super) fn command(process: &oci_spec::runtime::Process, extras: &Extras, terminal: bool) -> Result<Process> {
-    let args = process.args().clone().unwrap_or_default();
-    let bundled = extras.bundle.clone().unwrap_or_default();
-    let side =
-        |length: u64| u16::try_from(length).map_err(|_| bad("process.consoleSize", "is larger than a terminal can be"));
-    let console_size = match process.console_size().filter(|_| terminal) {
-        Some(size) => Some((side(size.height())?, side(size.width())?)),
-        None => None,
-    };
-    let init = extras.init || !extras.emulators.is_empty() && !is_init(&args);
-    Ok(Process {
-        args,
-        env: process.env().clone().unwrap_or_default(),
-        set_home: !extras.home_given,
-        terminal,
-        interactive: extras.interactive,
-        init,
-        detached: bundled.detached,
-        preserve_fds: bundled.preserve_fds + extras.preserve_fds,
-        keep_groups: extras.keep_groups,
-        oom_score_adj: process.oom_score_adj(),
-        console_size,
-    })
-}
-
-/// Of somebody else's document alone.
-fn listener(linux: &Linux, extras: &Extras) -> Result<Option<Listener>> {
-    let Some(seccomp) = linux.seccomp().as_ref().filter(|_| extras.bundle.is_some()) else { return Ok(None) };
-    let notifies = seccomp.syscalls().iter().flatten().any(|rule| rule.action() == LinuxSeccompAction::ScmpActNotify);
-    if seccomp.default_action() == LinuxSeccompAction::ScmpActNotify {
-        return Err(bad("linux.seccomp.defaultAction", "is SCMP_ACT_NOTIFY, which would ask about the very answer"));
-    }
-    let killable = LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv;
-    if !notifies && seccomp.flags().iter().flatten().any(|flag| *flag == killable) {
-        let what = "has SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, and no rule has SCMP_ACT_NOTIFY";
-        return Err(bad("linux.seccomp.flags", what));
-    }
-    let Some(path) = seccomp.listener_path().clone().filter(|path| !path.as_os_str().is_empty()) else {
-        return if notifies {
-            Err(bad("linux.seccomp.listenerPath", "is missing, and a rule has SCMP_ACT_NOTIFY"))
-        } else {
-            Ok(None)
-        };
-    };
-    Ok(Some(Listener { path, metadata: seccomp.listener_metadata().clone().unwrap_or_default() }))
-}
-
 fn bundle(spec: &Spec, bundled: &Bundled) -> Result<Bundle> {
     Ok(Bundle {
         version: spec.version().clone(),
@@ -310,58 +264,6 @@ fn root_step(root: &RootSource, on: &Path) -> Step {
     }
 }
 
-/// linux.namespaces.
-///
-/// # Errors
-/// A kind that is listed twice, a relative path, no mount namespace.
-pub fn namespaces(linux: &Linux) -> Result<Namespaces> {
-    let mut all = Namespaces::default();
-    for listed in linux.namespaces().iter().flatten() {
-        let slot = match listed.typ() {
-            LinuxNamespaceType::User => &mut all.user,
-            LinuxNamespaceType::Mount => &mut all.mount,
-            LinuxNamespaceType::Uts => &mut all.uts,
-            LinuxNamespaceType::Ipc => &mut all.ipc,
-            LinuxNamespaceType::Pid => &mut all.pid,
-            LinuxNamespaceType::Network => &mut all.network,
-            LinuxNamespaceType::Cgroup => &mut all.cgroup,
-            LinuxNamespaceType::Time => &mut all.time,
-        };
-        let field = format!("linux.namespaces: {}", listed.typ());
-        if !slot.is_host() {
-            return Err(bad(&field, "is listed twice"));
-        }
-        *slot = match listed.path() {
-            None => Namespace::New,
-            Some(path) if path.as_os_str().is_empty() => Namespace::New,
-            Some(path) if path.is_absolute() => Namespace::Join(path.clone()),
-            Some(path) => return Err(bad(&field, &format!("has the path {}, which is not absolute", path.display()))),
-        };
-    }
-    if all.mount.is_host() && all.user.is_new() {
-        let what = "has no mount namespace beside a new user namespace, whose root may mount nothing in the caller's";
-        return Err(bad("linux.namespaces", what));
-    }
-    all.clocks = clocks(linux, &all.time)?;
-    Ok(all)
-}
-
-fn clocks(linux: &Linux, time: &Namespace) -> Result<Vec<Clock>> {
-    let mut clocks = Vec::new();
-    for (name, offset) in linux.time_offsets().iter().flatten() {
-        if !matches!(name.as_str(), "monotonic" | "boottime") {
-            return Err(bad("linux.timeOffsets", &format!("has {name:?}; the clocks are monotonic and boottime")));
-        }
-        let (seconds, nanoseconds) = (offset.secs().unwrap_or_default(), offset.nanosecs().unwrap_or_default());
-        clocks.push(Clock { name: name.clone(), seconds, nanoseconds });
-    }
-    if !clocks.is_empty() && !time.is_new() {
-        return Err(bad("linux.timeOffsets", "needs a new time namespace in linux.namespaces"));
-    }
-    clocks.sort_by(|one, other| other.name.cmp(&one.name));
-    Ok(clocks)
-}
-
 fn machine(spec: &Spec, linux: &Linux, namespaces: &Namespaces, steps: &mut Vec<Step>) -> Result<()> {
     let named = [("hostname", spec.hostname()), ("domainname", spec.domainname())];
     for (field, name) in named {
@@ -397,91 +299,6 @@ fn wiring(linux: &Linux, extras: &Extras) -> Wiring {
         guard.sysctls.extend(sysctls(linux).into_iter().filter(|(key, _)| key.starts_with("net.")));
     }
     wiring
-}
-
-/// Everything about the process itself, for a container's first one and for those that join it.
-pub(super) fn process_steps(
-    process: &oci_spec::runtime::Process,
-    linux: &Linux,
-    extras: &Extras,
-    ids: &Ids,
-    steps: &mut Vec<Step>,
-) -> Result<()> {
-    for limit in process.rlimits().iter().flatten() {
-        let name = limit.typ().to_string().to_lowercase();
-        let name = name.strip_prefix("rlimit_").unwrap_or(&name).to_owned();
-        if limit.soft() > limit.hard() {
-            return Err(bad("process.rlimits", &format!("has {name} with a soft limit above the hard one")));
-        }
-        steps.push(Step::Rlimit(Ulimit { name, soft: limit.soft(), hard: limit.hard() }));
-    }
-    steps.extend(scheduling::scheduling(process, linux)?.map(Step::Scheduling));
-    steps.extend(scheduling::personality(linux)?.map(|persona| Step::Personality { persona }));
-    steps.push(Step::Umask { mask: process.user().umask().unwrap_or(0o022) });
-    steps.push(Step::WorkingDirectory { path: checked_path("process.cwd", process.cwd())? });
-    for (module, label) in [("apparmor", process.apparmor_profile()), ("selinux", process.selinux_label())] {
-        if let Some(label) = label.clone().filter(|label| !label.is_empty()) {
-            steps.push(Step::Label { module: module.to_owned(), label });
-        }
-    }
-    let no_new_privileges = process.no_new_privileges().unwrap_or(false);
-    let filter = match &extras.seccomp {
-        SeccompChoice::Default => Some("default"),
-        SeccompChoice::Profile(_) => Some("custom"),
-        SeccompChoice::Exact(_) => Some("linux.seccomp"),
-        SeccompChoice::Unconfined => None,
-    }
-    .map(|profile| Step::Seccomp { profile: profile.to_owned() });
-    // Without no_new_privs loading a filter needs CAP_SYS_ADMIN, which is gone after the capabilities have been set.
-    if !no_new_privileges {
-        steps.extend(filter.clone());
-    }
-    steps.push(user(process, extras, ids));
-    steps.push(Step::Capabilities(capability_sets(process, extras)));
-    if no_new_privileges {
-        steps.push(Step::NoNewPrivileges);
-        steps.extend(filter);
-    }
-    Ok(())
-}
-
-fn user(process: &oci_spec::runtime::Process, extras: &Extras, ids: &Ids) -> Step {
-    let setgroups = ids.setgroups && !extras.keep_groups;
-    if extras.bundle.is_none() {
-        return Step::User { user: extras.user.clone(), groups: extras.group_add.clone(), setgroups };
-    }
-    let user = process.user();
-    let groups = user.additional_gids().clone().unwrap_or_default();
-    Step::Ids { uid: user.uid(), gid: user.gid(), groups, setgroups }
-}
-
-/// qemu ends a program that a signal has killed by sending itself that signal, which the kernel keeps from pid 1: a crash or a
-/// SIGTERM would leave qemu waiting for ever. So rl's own reaper is pid 1 of an emulated container, but for programs that must be it.
-fn is_init(args: &[String]) -> bool {
-    let name = args.first().map(|command| Path::new(command).file_name().unwrap_or_default().to_string_lossy());
-    name.is_some_and(|name| {
-        ["init", "systemd", "runit", "s6-svscan", "openrc-init", "tini", "dumb-init"].contains(&&*name)
-    })
-}
-
-fn capability_sets(process: &oci_spec::runtime::Process, extras: &Extras) -> CapabilitySets {
-    let names = |set: &Option<Capabilities>| -> Vec<String> {
-        let mut names: Vec<_> =
-            set.iter().flatten().map(|one| one.to_string().trim_start_matches("CAP_").to_owned()).collect();
-        names.sort();
-        names
-    };
-    let exact = |names: Vec<String>| extras.bundle.is_some().then_some(names);
-    let Some(sets) = process.capabilities() else {
-        return CapabilitySets { permitted: exact(Vec::new()), ..CapabilitySets::default() };
-    };
-    CapabilitySets {
-        bounding: names(sets.bounding()),
-        effective: names(sets.effective()),
-        permitted: exact(names(sets.permitted())),
-        inheritable: names(sets.inheritable()),
-        ambient: names(sets.ambient()),
-    }
 }
 
 fn checked(field: &str, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {

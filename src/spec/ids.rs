@@ -5,11 +5,59 @@
 //! namespace, in which 0 is the caller and 1.. are the subordinate ids, not in terms of the host; and each line is cut
 //! where it would cross two extents of the base's map, because the kernel refuses it otherwise (user_namespaces(7)).
 
+use serde::{Deserialize, Serialize};
 use subid::{Extent, IdMap, Range};
 
-use super::{Ids, UserNs};
 use crate::error::catalog::{command_line, ids};
 use crate::error::{Context, Error, Result};
+
+/// How the container's ids are mapped.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum UserNs {
+    /// Root is the caller, 1.. the subordinate ids; falls back to one id with a warning.
+    #[default]
+    Default,
+    /// The same without the fallback (`--userns=full`).
+    Full,
+    /// Only root (`--userns=single`).
+    Single,
+    /// The caller's own uid inside is the caller (`--userns=keep-id[:uid=,gid=]`).
+    KeepId {
+        /// The uid that the caller has inside; None: the same as outside.
+        uid: Option<u32>,
+        /// The gid that the caller has inside.
+        gid: Option<u32>,
+    },
+    /// A range of its own (`--userns=auto[:size=]`).
+    Auto {
+        /// How many ids; None: as the image needs, at least 1024.
+        size: Option<u32>,
+    },
+    /// Container root is a subordinate id too (`--userns=nomap`).
+    NoMap,
+    /// `--uidmap`, `--gidmap`: in terms of the default map's inside ids (podman's meaning).
+    Custom {
+        /// CONTAINER:FROM:COUNT.
+        uid: Vec<Extent>,
+        /// CONTAINER:FROM:COUNT.
+        gid: Vec<Extent>,
+    },
+}
+
+/// The container's id maps, from two viewpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ids {
+    /// The base namespace (the held one, or the current one) as seen from the caller's: what the caller owns.
+    pub base_uid: IdMap,
+    /// The same for gids.
+    pub base_gid: IdMap,
+    /// The container's namespace as seen from the base, split at the base's extents.
+    pub uid: IdMap,
+    /// The same for gids.
+    pub gid: IdMap,
+    /// Whether setgroups(2) works in the container; not with a single id.
+    pub setgroups: bool,
+}
 
 /// What `--userns=auto` takes without `size=`. podman starts at the same number; it leaves room for 60 such containers
 /// in the usual 65536 ids, and has every system user of the distributions but `nobody`.
