@@ -17,6 +17,8 @@
 //!
 //! The surprise: directories get their times last, because making something in a directory changes them.
 
+mod layer;
+
 use std::ffi::OsStr;
 use std::io::BufRead;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,14 +30,15 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmod, fchmodat, futimens, mkdirat, utimensat};
 use nix::unistd::{UnlinkatFlags, ftruncate, linkat, mkfifoat, symlinkat, unlinkat};
 
+use self::layer::HIDE;
 use super::archive::{Archive, Entry, Kind};
 use super::attributes::{mode, set_owner, set_xattrs, time};
 use super::beneath::{beneath, is_directory, look, open_beneath};
 use super::compression::MOST_BYTES;
-use super::lower::{Found, Lower};
+use super::lower::Lower;
 use super::tree::Tree;
 use super::trouble::{Trouble, call, explain, refused, unreadable};
-use super::whiteout::{Meaning, is_whiteout, make_opaque, make_whiteout, meaning};
+use super::whiteout::{is_whiteout, make_opaque};
 use crate::error::{Error, Result, catalog::image};
 use crate::host::config::Limits;
 
@@ -47,7 +50,6 @@ const LARGEST_FILE: u64 = 16 << 40;
 /// directories.
 const MOST_DIRECTORY_BYTES: usize = 64 << 20;
 const DIRECTORY_COST: usize = 72;
-const HIDE: &str = "hide what is below";
 const NO_TARGET: &str = "a hard link to a directory, or to nothing";
 
 /// What was made.
@@ -202,46 +204,6 @@ impl Applier {
         self.time_later(path, entry.mtime)
     }
 
-    /// Whether the name is a whiteout; then it has been obeyed.
-    fn hides(&mut self, path: &Path) -> Result<bool, Trouble> {
-        let name = path.file_name().unwrap_or_default();
-        let hidden = match meaning(name) {
-            Meaning::Ordinary => return Ok(false),
-            Meaning::Nothing => return Ok(true),
-            Meaning::Absurd => return refused("a whiteout of nothing"),
-            Meaning::Hides(hidden) => Some(path.with_file_name(hidden)),
-            Meaning::Opaque => None,
-        };
-        let Some(hidden) = hidden else {
-            match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                Some(parent) => match self.tree.open_directory(parent) {
-                    Err(Errno::ENOTDIR | Errno::ELOOP) => {}
-                    opened => make_opaque(opened.map_err(call("open its directory"))?.as_fd()).map_err(call(HIDE))?,
-                },
-                // An overlay does not look for the mark on its layers' roots; the store leaves out what is below.
-                None => self.summary.opaque_root = true,
-            }
-            return Ok(true);
-        };
-        let (parent, name) = match self.tree.parent(&hidden) {
-            // The archive has put a file where the directory was: with it all that was below is gone already. umoci
-            // writes such whiteouts.
-            Err(Errno::ENOTDIR | Errno::ELOOP) => return Ok(true),
-            found => found.map_err(call("open its directory"))?,
-        };
-        // A whiteout is about the layers below: what the same archive has made stays, whichever came first.
-        match look(parent, name).map_err(call("examine it"))? {
-            None => make_whiteout(parent, name).map_err(call(HIDE))?,
-            Some(there) if is_directory(&there) => {
-                let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-                let directory = openat(parent, name, flags, Mode::empty()).map_err(call("open it"))?;
-                make_opaque(directory.as_fd()).map_err(call(HIDE))?;
-            }
-            Some(_) => {}
-        }
-        Ok(true)
-    }
-
     fn time_later(&mut self, path: PathBuf, mtime: (i64, u32)) -> Result<(), Trouble> {
         self.times_cost += path.as_os_str().len() + DIRECTORY_COST;
         if self.times_cost > MOST_DIRECTORY_BYTES {
@@ -311,19 +273,6 @@ impl Applier {
         }
         // Without AT_SYMLINK_FOLLOW: a link to a symbolic link is one to that link itself.
         self.make(path, "make the hard link", |parent, own| linkat(&from, name, parent, own, AtFlags::empty()))
-    }
-
-    /// A hard link to a file that this layer does not have, but one below has.
-    fn copy_up(&mut self, path: &Path) -> Result<(), Trouble> {
-        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
-        match open_beneath(self.tree.root(), path, flags) {
-            Err(Errno::ENOENT) => {}
-            _ => return Ok(()),
-        }
-        let below = self.tree.below(path).map_err(call("look for it in the layers below"))?;
-        let Some(found) = below.filter(Found::is_file) else { return Ok(()) };
-        let made = self.make(path, "copy it up", |parent, name| create(parent, name, Mode::S_IRUSR | Mode::S_IWUSR))?;
-        found.copy(made).map_err(Trouble::Input)
     }
 
     fn symlink(&mut self, entry: &Entry, path: &Path) -> Result<(), Trouble> {

@@ -7,27 +7,28 @@
 //! place: a reader finds the old state or the new one. Owns looking up; `change` owns what writes. The surprise:
 //! nothing counts references; what no document names is garbage, found when an image is removed.
 
+mod about;
 mod change;
+mod hold;
 mod pin;
 mod written;
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{Flock, FlockArg};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+pub(super) use self::about::About;
 pub use self::change::Removed;
 pub(super) use self::change::{Made, Using};
+pub use self::hold::Hold;
 pub use self::pin::Pin;
 pub(super) use self::written::{Written, written};
 use super::blobs::Blobs;
-use super::document::{Document, Layer};
-use super::manifest::Descriptor;
+use super::document::Document;
 use super::platform::Platform;
 use super::reference::{Reference, near};
 use super::staging::make_dir;
@@ -67,10 +68,6 @@ pub struct Image {
     pub pin: Pin,
 }
 
-/// Keeps layers from being deleted for as long as it lives.
-#[derive(Debug, Default)]
-pub struct Hold(#[expect(dead_code, reason = "dropping the descriptors is what ends it")] Vec<Flock<File>>);
-
 /// A line of `rl images`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Listed {
@@ -88,38 +85,6 @@ pub struct Listed {
     pub size: u64,
     /// Of its configuration.
     pub labels: Vec<(String, String)>,
-}
-
-/// `layers/CHAIN/about.json`: what the documents of images say of a layer, for the next image that has it.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct About {
-    pub(super) diff_id: super::digest::Digest,
-    pub(super) size: u64,
-    pub(super) opaque: bool,
-    /// What it was unpacked from. Another image may have the same files in another compression.
-    pub(super) blob: Descriptor,
-}
-
-impl About {
-    pub(super) fn of(layer: &Layer) -> Self {
-        let Layer { diff_id, size, opaque, blob, .. } = layer.clone();
-        Self { diff_id, size, opaque, blob }
-    }
-
-    /// Beside the layer's tree, before it gets its place.
-    pub(super) fn write(&self, layer: &Path) -> Result<()> {
-        let path = layer.join("about.json");
-        let doing = || format!("write {}", path.display());
-        let text = serde_json::to_vec(self).context(&image::STORE, doing)?;
-        fs::write(&path, text).context(&image::STORE, doing)
-    }
-
-    fn read(layer: &Path) -> Result<Self> {
-        let path = layer.join("about.json");
-        let doing = || format!("read {}", path.display());
-        let text = fs::read(&path).context(&image::STORE, doing)?;
-        serde_json::from_slice(&text).context(&image::STORE, doing)
-    }
 }
 
 impl Store {
@@ -273,36 +238,6 @@ impl Store {
         let mut all: Vec<_> = self.documents()?.into_iter().map(|(_, document)| listed(&document)).collect();
         all.sort_by(|a, b| (&a.name, &a.platform, &a.id).cmp(&(&b.name, &b.platform, &b.id)));
         Ok(all)
-    }
-
-    /// None: a layer is not there (any more).
-    fn hold(&self, document: &Document) -> Result<Option<Hold>> {
-        let locks =
-            document.layers.iter().map(|layer| self.hold_one(&layer.dir)).collect::<Result<Option<Vec<_>>>>()?;
-        Ok(locks.map(Hold))
-    }
-
-    fn hold_one(&self, name: &str) -> Result<Option<Flock<File>>> {
-        let path = self.layer(name);
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            opened => opened.context(&image::STORE, || format!("open {}", path.display()))?,
-        };
-        let lock = Flock::lock(file, FlockArg::LockShared).map_err(|(_, errno)| errno);
-        let lock = lock.context(&image::STORE, || format!("lock {}", path.display()))?;
-        // Whoever had it locked may have taken it away meanwhile.
-        let inode = |meta: fs::Metadata| meta.ino();
-        let same = fs::metadata(&path).map(inode).ok() == lock.metadata().map(inode).ok();
-        Ok(same.then_some(lock))
-    }
-
-    /// A layer that is there, for an image that is coming.
-    pub(super) fn hold_layer(&self, name: &str) -> Result<Option<(Hold, About)>> {
-        let Some(lock) = self.hold_one(name)? else { return Ok(None) };
-        if written(&self.layer(name))? == Written::Lost {
-            return Ok(None);
-        }
-        Ok(Some((Hold(vec![lock]), About::read(&self.layer(name))?)))
     }
 
     pub(super) fn document(&self, text: &str, platform: Option<&Platform>) -> Result<Document> {

@@ -88,20 +88,7 @@ impl Unpack<'_> {
                 Ok(())
             }
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                clear(parent, &name)?;
-                let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-                let made = openat(parent, name.as_os_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
-                let mut made = File::from(made);
-                let attributes = attributes(entry)?;
-                io::copy(entry, &mut made)?;
-                self.own(parent, &name, owner)?;
-                fchmod(&made, mode)?;
-                for (name, value) in attributes {
-                    match xattr::set(made.as_fd(), &name, &value) {
-                        Ok(()) | Err(Errno::EPERM | Errno::ENOTSUP) => {}
-                        Err(errno) => return Err(errno.into()),
-                    }
-                }
+                let made = self.file(entry, parent, &name, (owner, mode))?;
                 Ok(futimens(&made, &time, &time)?)
             }
             EntryType::Symlink => {
@@ -126,6 +113,30 @@ impl Unpack<'_> {
             // No user namespace may make a device.
             _ => Ok(()),
         }
+    }
+
+    fn file(
+        &self,
+        entry: &mut Entry<'_, impl Read>,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+        (owner, mode): (Option<(u32, u32)>, Mode),
+    ) -> io::Result<File> {
+        clear(parent, name)?;
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut made = File::from(openat(parent, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+        let attributes = attributes(entry)?;
+        io::copy(entry, &mut made)?;
+        // chown(2) takes the setuid bit and file capabilities away, so it comes before them.
+        self.own(parent, name, owner)?;
+        fchmod(&made, mode)?;
+        for (name, value) in attributes {
+            match xattr::set(made.as_fd(), &name, &value) {
+                Ok(()) | Err(Errno::EPERM | Errno::ENOTSUP) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(made)
     }
 
     /// A directory below the place, made where it is missing.
