@@ -7,6 +7,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::error::{Context, Result, catalog::process as codes};
 use crate::spec::lifecycle::Attached;
+use crate::sys::process::is_inherited;
+
+/// The first of so many descriptors behind stderr that this process was not started with. `rl`'s own are close-on-exec.
+pub fn first_missing(count: u32) -> Option<u32> {
+    let is_given = |number: &u32| i32::try_from(*number).is_ok_and(|number| is_inherited(number) == Ok(true));
+    (3..3 + count).find(|number| !is_given(number))
+}
 
 /// The container's ends of three pipes.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use clap::ArgMatches;
 
 use super::{device, env, files, lifecycle, limits, network, resources, security, volume, wrong};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::rootfs, catalog::state};
+use crate::runtime::stdio::first_missing;
 use crate::spec::network::Network;
 use crate::spec::{RunSpec, Share, Source, UserNs, ids, ports};
 use crate::state::names;
@@ -288,15 +289,12 @@ fn preserve_fds(matches: &ArgMatches) -> Result<u32> {
 pub(in crate::cli) fn given_fds(word: &str) -> Result<u32> {
     let bad = || wrong("preserve-fds", word, "a number of descriptors up to 1000");
     let count = word.parse::<u32>().ok().filter(|count| *count <= 1000).ok_or_else(bad)?;
-    for number in 3..3 + count {
-        // Ours are close-on-exec.
-        if crate::sys::process::is_inherited(i32::try_from(number).unwrap_or(i32::MAX)) != Ok(true) {
-            return Err(Error::new(
-                &command_line::USAGE,
-                format!("--preserve-fds {word}: descriptor {number} is not open"),
-            )
-            .fix(format!("Open it for rl, for example: rl run --preserve-fds {word} ... {number}<file")));
-        }
+    if let Some(number) = first_missing(count) {
+        return Err(Error::new(
+            &command_line::USAGE,
+            format!("--preserve-fds {word}: descriptor {number} is not open"),
+        )
+        .fix(format!("Open it for rl, for example: rl run --preserve-fds {word} ... {number}<file")));
     }
     Ok(count)
 }
