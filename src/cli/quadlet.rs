@@ -1,4 +1,4 @@
-//! `rl quadlet`: units from podman's `.container`, `.volume` and `.network` files.
+//! `rl quadlet`: units from podman's `.container`, `.volume`, `.network` and `.image` files.
 //!
 //! Owns where the files lie, where the units go, and what [Install] says, which nobody but a generator does for a unit that was generated.
 //! The surprise: installed under the name `rl-user-generator` this program is a generator of systemd's user manager
@@ -6,8 +6,10 @@
 
 mod container;
 mod file;
+mod image;
 mod keys;
 mod network;
+mod volume;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -32,7 +34,7 @@ fn command() -> Command {
         .arg(Arg::new("user").long("user").action(ArgAction::SetTrue).help("As always: rl makes units of the user's manager"))
         .arg(Arg::new("dirs").num_args(0..=3).value_name("DIR").help("Where the units go (a generator is given three); without it, as --dryrun"))
         .after_help(
-            "Files: *.container, *.volume and *.network of $QUADLET_UNIT_DIRS, or of ~/.config/containers/systemd, $XDG_RUNTIME_DIR/containers/systemd, \
+            "Files: *.container, *.volume, *.network and *.image of $QUADLET_UNIT_DIRS, or of ~/.config/containers/systemd, $XDG_RUNTIME_DIR/containers/systemd, \
              /etc/containers/systemd/users/UID and /etc/containers/systemd/users.\n\nExamples:\n  rl quadlet                                   \
              look at what would be made\n  rl quadlet ~/.config/systemd/user && systemctl --user daemon-reload\n  sudo ln -s $(command \
              -v rl) /etc/systemd/user-generators/rl-user-generator     for all users, at each login and reload",
@@ -70,9 +72,10 @@ fn make(globals: &Globals, to: Option<&Path>) -> Result<u8> {
         let (stem, kind) = name.rsplit_once('.').unwrap_or((name, ""));
         let made = match kind {
             "container" => container::container(stem, path, file, &rl, &found),
-            "volume" => container::volume(stem, path, file, &rl),
+            "volume" => volume::volume(stem, path, file, &rl),
             "network" => network::network(stem, path, file, &rl),
-            other => Err(vec![format!("rl knows no .{other} files, only .container, .volume and .network")]),
+            "image" => image::image(stem, path, file, &rl),
+            other => Err(vec![not_here(other)]),
         };
         match (made, to) {
             (Err(wrong), _) => wrong.iter().for_each(|why| complain(path, why)),
@@ -81,6 +84,16 @@ fn make(globals: &Globals, to: Option<&Path>) -> Result<u8> {
         }
     }
     Ok(status)
+}
+
+/// podman's other files.
+fn not_here(kind: &str) -> String {
+    let instead = match kind {
+        "pod" => "rl has no pods; containers find each other in a .network file's network",
+        "build" => "rl builds no images of Dockerfiles; buildah does, and rl load reads what it saves",
+        _ => "rl reads no Kubernetes documents; a .container file for each of its containers",
+    };
+    format!("there are no .{kind} files here: {instead}")
 }
 
 /// Where podman looks, too; the first that has a name wins.
@@ -100,10 +113,17 @@ fn sources() -> Vec<PathBuf> {
 struct Found(BTreeMap<String, (PathBuf, Result<File, String>)>);
 
 impl Others for Found {
-    fn volume(&self, file: &str) -> Option<String> {
+    fn volume(&self, file: &str) -> Option<(String, String)> {
         let (_, read) = self.0.get(file)?;
         let stem = file.strip_suffix(".volume")?;
-        read.as_ref().ok().map(|file| container::volume_name(stem, file))
+        read.as_ref().ok().map(|file| (volume::volume_name(stem, file), volume::unit(stem, file)))
+    }
+
+    fn image(&self, file: &str) -> Option<(String, String)> {
+        let (_, read) = self.0.get(file)?;
+        let stem = file.strip_suffix(".image")?;
+        let file = read.as_ref().ok()?;
+        Some((image::image_name(file)?, image::unit(stem, file)))
     }
 
     fn network(&self, file: &str) -> Option<(String, String)> {
@@ -149,7 +169,7 @@ impl Found {
     }
 }
 
-/// podman's; of which three are known.
+/// podman's; of which four are known.
 const KINDS: [&str; 7] = [".container", ".volume", ".network", ".pod", ".kube", ".image", ".build"];
 
 fn read(path: &Path) -> Result<File, String> {

@@ -91,13 +91,22 @@ mod everywhere {
         file("data.volume", "[Volume]\nLabel=a=b\n");
         file("bad.container", "[Container]\nImage=busybox\nSecret=s\nPod=a.pod\n");
         file("my.network", "[Network]\nSubnet=10.78.0.0/24\nInternal=yes\n");
-        file("my.pod", "[Pod]\n");
+        for other in ["pod", "build", "kube"] {
+            file(&format!("my.{other}"), "[Other]\n");
+        }
+        // An archive that is here stands for a registry's.
+        let layout = rl.dir("layout").display().to_string();
+        let store = Rl::empty();
+        store.run(&["import", "-q", &crate::support::archive("busybox.tar").to_string_lossy(), "busybox"]).success();
+        store.run(&["save", "-q", "--format", "oci-dir", "-o", &layout, "busybox"]).success();
+        file("base.image", &format!("[Image]\nImage=oci:{layout}\nImageTag=localhost/base\n"));
+        file("of.container", "[Container]\nImage=base.image\nTimezone=local\n[Quadlet]\nDefaultDependencies=false\n");
         std::fs::create_dir(files.join("web.container.d")).expect("mkdir");
         file("web.container.d/10.conf", "[Container]\nEnvironment=A=1\n");
         let dirs = files.to_string_lossy().into_owned();
         let out =
             rl.command(&["quadlet", &units.to_string_lossy()]).env("QUADLET_UNIT_DIRS", &dirs).output().fails_with(1);
-        for named in ["Secret=", "Pod=", ".pod files"] {
+        for named in ["Secret=", "Pod=", ".pod files", ".build files", ".kube files"] {
             assert!(out.stderr.contains(named), "{}", out.stderr);
         }
         let unit = std::fs::read_to_string(units.join("web.service")).expect("a unit");
@@ -115,7 +124,17 @@ mod everywhere {
         let link = std::fs::read_link(units.join("default.target.wants/web.service")).expect("a link");
         assert_eq!(link, Path::new("../web.service"));
         assert!(!units.join("bad.service").exists());
-        verified(&[&units.join("web.service"), &units.join("data-volume.service"), &units.join("my-network.service")]);
+        let made =
+            ["web", "data-volume", "my-network", "base-image", "of"].map(|name| units.join(format!("{name}.service")));
+        verified(&made.iter().map(std::path::PathBuf::as_path).collect::<Vec<_>>());
+        let of = std::fs::read_to_string(units.join("of.service")).expect("a unit");
+        assert!(of.contains("After=base-image.service\n") && of.contains(" --tz=local localhost/base\n"), "{of}");
+        let image = std::fs::read_to_string(units.join("base-image.service")).expect("a unit");
+        rl.plain_shell(&line(&image, "ExecStart", 0)).success();
+        assert_eq!(
+            rl.run(&["run", "--rm", "--network", "none", "localhost/base", "echo", "pulled"]).success().stdout,
+            "pulled\n"
+        );
         // Twice, as a unit that is started again does it.
         let network = std::fs::read_to_string(units.join("my-network.service")).expect("a unit");
         for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! `.container` and `.volume` files: each key is a word of `rl create` or of `rl volume create`.
+//! `.container` files: each key is a word of `rl create`.
 //!
 //! Pure. podman's keys (podman-systemd.unit(5)). The surprise: a key that is not known here makes no unit at all. A container that starts
 //! without the limit or the label that its file asks for would be worse than one that does not start.
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::units::{Sections, Service, word, words};
 use super::file::{File, split, truth};
-use super::keys::{KEYS, Key};
+use super::keys::{KEYS, Key, elsewhere};
 
 /// A unit that was made.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,8 +19,10 @@ pub(super) struct Made {
 
 /// What is known of the other files.
 pub(super) trait Others {
-    /// The name of the volume of `NAME.volume`; None: there is no such file.
-    fn volume(&self, file: &str) -> Option<String>;
+    /// The volume of `NAME.volume`, and its unit; None: there is no such file.
+    fn volume(&self, file: &str) -> Option<(String, String)>;
+    /// The image of `NAME.image`, and its unit; None: there is no such file.
+    fn image(&self, file: &str) -> Option<(String, String)>;
     /// The network of `NAME.network`, and its unit; None: there is no such file.
     fn network(&self, file: &str) -> Option<(String, String)>;
 }
@@ -37,7 +39,7 @@ pub(super) fn container(
         .lines("Container")
         .iter()
         .filter(|(key, _)| !KEYS.iter().any(|(known, _)| known == key))
-        .map(|(key, _)| format!("[Container] {key}= is not known to rl"))
+        .map(|(key, _)| format!("[Container] {key}= {}", elsewhere(key)))
         .collect();
     let mut create =
         Create { file, dir: path.parent().unwrap_or(Path::new("/")), flags: Vec::new(), needs: Vec::new(), others };
@@ -75,42 +77,6 @@ pub(super) fn container(
     Ok(Made { name: called, sections: sections(path, file, "Container", &create.needs, lines) })
 }
 
-/// The service of `stem.volume`, and the volume's name.
-pub(super) fn volume(stem: &str, path: &Path, file: &File, rl: &str) -> Result<Made, Vec<String>> {
-    let mut wrong = Vec::new();
-    let mut all: Vec<String> = Vec::new();
-    for (key, value) in file.lines("Volume") {
-        match (key.as_str(), value.as_str()) {
-            ("VolumeName" | "ServiceName", _) | ("Driver", "local" | "") => {}
-            // What is in the image's place is copied into a new one, unless its mount says nocopy.
-            ("Copy", text) if truth(text) == Ok(true) => {}
-            ("Label", text) => match split(text) {
-                Ok(labels) => all.extend(labels.into_iter().map(|label| format!("--label={label}"))),
-                Err(why) => wrong.push(format!("[Volume] Label=: {why}")),
-            },
-            _ => wrong.push(format!("[Volume] {key}={value} is not known to rl")),
-        }
-    }
-    if !wrong.is_empty() {
-        return Err(wrong);
-    }
-    all.push(volume_name(stem, file));
-    let lines = [
-        ("Type", "oneshot".to_owned()),
-        ("RemainAfterExit", "yes".to_owned()),
-        // One that is there is left as it is.
-        ("ExecStart", format!("{rl} volume create {}", words(all.iter().map(String::as_str), true))),
-    ];
-    let lines = lines.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    let name = file.last("Volume", "ServiceName").map_or_else(|| format!("{stem}-volume"), str::to_owned);
-    Ok(Made { name, sections: sections(path, file, "Volume", &[], lines) })
-}
-
-/// podman's.
-pub(super) fn volume_name(stem: &str, file: &File) -> String {
-    file.last("Volume", "VolumeName").map_or_else(|| format!("systemd-{stem}"), str::to_owned)
-}
-
 /// The file's own sections, with what makes it a service; its own one is kept for people, as podman does it.
 pub(super) fn sections(
     path: &Path,
@@ -134,7 +100,9 @@ pub(super) fn sections(
         (format!("X-{own}"), file.lines(own).to_vec()),
         ("Service".to_owned(), service),
     ];
-    all.extend(file.0.iter().filter(|(name, _)| !["Unit", "Service", own].contains(&name.as_str())).cloned());
+    let others = file.0.iter().filter(|(name, _)| !["Unit", "Service", own].contains(&name.as_str())).cloned();
+    // What is for podman's generator is not for systemd.
+    all.extend(others.map(|(name, lines)| (if name == "Quadlet" { "X-Quadlet".to_owned() } else { name }, lines)));
     all
 }
 
@@ -198,13 +166,14 @@ impl Create<'_> {
             "Unmask" => self.flag("security-opt", &format!("unmask={value}")),
             // Its output is the unit's, in the journal; what else there is would be a second copy.
             "LogDriver" if matches!(value, "journald" | "passthrough" | "none") => self.flag("log-driver", "none"),
+            // podman's file; rl logs shows the same.
+            "LogDriver" if value == "k8s-file" => self.flag("log-driver", "json-file"),
             "LogDriver" => self.flag("log-driver", value),
             // All that podman makes of it, too: `podman auto-update` looks for the label.
             "AutoUpdate" if matches!(value, "registry" | "local") => {
                 self.flag("label", &format!("io.containers.autoupdate={value}"));
             }
             "AutoUpdate" => return not_here("expected registry or local"),
-            "EnvironmentHost" if truth(value)? => return not_here("a service has its own environment: Environment="),
             "SecurityLabelDisable" if truth(value)? => self.flag("security-opt", "label=disable"),
             // Where SELinux is on, rl create says that it can't.
             "SecurityLabelFileType" => self.flag("security-opt", &format!("label=filetype:{value}")),
@@ -219,16 +188,11 @@ impl Create<'_> {
             "ReloadCmd" => drop(split(value)?),
             "PodmanArgs" => self.flags.extend(split(value)?),
             "GlobalArgs" | "Exec" => drop(split(value)?),
-            "ReadOnlyTmpfs" if !truth(value)? => {
-                return not_here("rl has tmpfs on /tmp, /run and /var/tmp with --read-only");
-            }
             "Notify" if value != "healthy" && !truth(value)? => {}
             "Notify" => return not_here("rl tells systemd that the container runs; the container can't"),
             "Network" => self.network(value)?,
             "Volume" => self.volume(value)?,
-            "StartWithPod" | "HealthLogDestination" | "DefaultDependencies" => {
-                return not_here("it is not known to rl");
-            }
+            "Mount" => self.mount(value)?,
             _ => {}
         }
         Ok(())
@@ -255,14 +219,39 @@ impl Create<'_> {
     fn volume(&mut self, value: &str) -> Result<(), String> {
         let (source, rest) = value.split_once(':').map_or((value, None), |(source, rest)| (source, Some(rest)));
         let joined = |source: &str| rest.map_or_else(|| source.to_owned(), |rest| format!("{source}:{rest}"));
-        if let (Some(stem), Some(_)) = (source.strip_suffix(".volume"), rest) {
-            let name = self.others.volume(source).ok_or_else(|| format!("there is no file {source}"))?;
-            self.needs.push(format!("{stem}-volume.service"));
+        if source.ends_with(".volume") && rest.is_some() {
+            let name = self.of_file(source)?;
             self.flag("volume", &joined(&name));
         } else {
             let source = if rest.is_some() { self.path(source) } else { source.to_owned() };
             self.flag("volume", &joined(&source));
         }
+        Ok(())
+    }
+
+    /// The volume or image of a file, whose unit comes before this one.
+    fn of_file(&mut self, file: &str) -> Result<String, String> {
+        let found = if file.ends_with(".image") { self.others.image(file) } else { self.others.volume(file) };
+        let (name, unit) = found.ok_or_else(|| format!("there is no file {file}"))?;
+        self.needs.push(format!("{unit}.service"));
+        Ok(name)
+    }
+
+    /// `type=volume,source=NAME.volume,...`, `type=image,source=NAME.image,...`, a directory below the file's own, or as it stands.
+    fn mount(&mut self, value: &str) -> Result<(), String> {
+        let mut fields = Vec::new();
+        for field in value.split(',') {
+            fields.push(match field.split_once('=') {
+                Some((key @ ("src" | "source"), name))
+                    if [".volume", ".image"].iter().any(|kind| name.ends_with(kind)) =>
+                {
+                    format!("{key}={}", self.of_file(name)?)
+                }
+                Some((key @ ("src" | "source"), path)) => format!("{key}={}", self.path(path)),
+                _ => field.to_owned(),
+            });
+        }
+        self.flag("mount", &fields.join(","));
         Ok(())
     }
 
@@ -276,12 +265,16 @@ impl Create<'_> {
     }
 
     /// The image or the root directory, and the command.
-    fn source(&self) -> Result<(Vec<String>, Vec<String>), String> {
+    fn source(&mut self) -> Result<(Vec<String>, Vec<String>), String> {
         let last = |key: &str| self.file.last("Container", key).map(str::to_owned);
         let command = last("Exec").map_or(Ok(Vec::new()), |text| split(&text))?;
         match (last("Image"), last("Rootfs")) {
-            (Some(image), None) if [".image", ".build"].iter().any(|kind| image.ends_with(kind)) => {
-                Err(format!("[Container] Image={image}: rl quadlet reads .container, .volume and .network files"))
+            (Some(image), None) if image.ends_with(".image") => self
+                .of_file(&image)
+                .map(|name| (vec![name], command))
+                .map_err(|why| format!("[Container] Image={image}: {why}")),
+            (Some(image), None) if image.ends_with(".build") => {
+                Err(format!("[Container] Image={image}: rl builds no images of Dockerfiles"))
             }
             (Some(image), None) => Ok((vec![image], command)),
             (None, Some(root)) => Ok((vec!["--rootfs".to_owned(), root], command)),
@@ -297,8 +290,11 @@ mod tests {
 
     struct None_;
     impl Others for None_ {
-        fn volume(&self, file: &str) -> Option<String> {
-            (file == "data.volume").then(|| "systemd-data".to_owned())
+        fn volume(&self, file: &str) -> Option<(String, String)> {
+            (file == "data.volume").then(|| ("systemd-data".to_owned(), "data-volume".to_owned()))
+        }
+        fn image(&self, file: &str) -> Option<(String, String)> {
+            (file == "my.image").then(|| ("quay.io/a/b:1".to_owned(), "my-image".to_owned()))
         }
         fn network(&self, file: &str) -> Option<(String, String)> {
             (file == "my.network").then(|| ("systemd-my".to_owned(), "my-network".to_owned()))
@@ -342,7 +338,7 @@ mod tests {
                     NetworkAlias=db\nIP=10.7.0.5\nEnvironmentHost=no\nReloadCmd=nginx -s \"re load\"\n";
         assert_eq!(
             create(text),
-            "--name=systemd-%N --label=io.containers.autoupdate=registry --ip=10.7.0.5 --network-alias=db \
+            "--name=systemd-%N --label=io.containers.autoupdate=registry --env-host=false --ip=10.7.0.5 --network-alias=db \
              --security-opt=label=disable --security-opt=label=type:spc_t --tmpfs=/tmp:rw,size=512m,mode=1777 a"
         );
         let reload = |text: &str| {
@@ -363,12 +359,29 @@ mod tests {
     }
 
     #[test]
+    fn files_of_images_and_volumes_are_there_before() {
+        let text = "[Container]\nImage=my.image\nMount=type=volume,source=data.volume,dst=/d\nMount=type=image,src=my.image,dst=/i\n\
+                    Mount=type=bind,src=./x,dst=/x\nTimezone=local\nAnnotation=a=b \"c=d e\"\nReadOnlyTmpfs=no\nEnvironmentHost=yes\n\
+                    LogDriver=k8s-file\n";
+        assert_eq!(
+            create(text),
+            "--name=systemd-%N --annotation=a=b \"--annotation=c=d e\" --env-host=true --log-driver=json-file \
+             --mount=type=volume,source=systemd-data,dst=/d --mount=type=image,src=quay.io/a/b:1,dst=/i \
+             --mount=type=bind,src=/q/x,dst=/x --read-only-tmpfs=false --tz=local quay.io/a/b:1"
+        );
+        let made = made(text).expect("a service");
+        for unit in ["my-image.service", "data-volume.service"] {
+            assert!(made.sections[0].1.contains(&("Requires".to_owned(), unit.to_owned())), "{unit}");
+        }
+    }
+
+    #[test]
     fn what_is_not_known_is_named_and_makes_no_unit() {
         let wrong =
-            made("[Container]\nImage=a\nSecret=x\nNetwork=no.network\nPod=a.pod\nEnvironmentHost=yes\nReloadCmd=a\nReloadSignal=HUP\n")
+            made("[Container]\nImage=no.image\nSecret=x\nNetwork=no.network\nPod=a.pod\nHealthStartupCmd=x\nReloadCmd=a\nReloadSignal=HUP\n")
                 .expect_err("wrong");
         let all = wrong.join("\n");
-        for key in ["Secret", "no.network", "Pod=", "EnvironmentHost", "not both"] {
+        for key in ["Secret", "no.network", "no.image", "rl has no pods", "HealthStartPeriod=", "not both"] {
             assert!(all.contains(key), "{all}");
         }
         assert!(made("[Container]\nExec=a\n").is_err() && made("[Container]\nImage=a\nRootfs=/b\n").is_err());

@@ -19,10 +19,11 @@ pub(super) enum Key {
 }
 
 /// Of the section [Container].
-pub(super) const KEYS: [(&str, Key); 75] = [
+pub(super) const KEYS: [(&str, Key); 74] = [
     ("AddCapability", Key::Words("cap-add")),
     ("AddDevice", Key::Each("device")),
     ("AddHost", Key::Each("add-host")),
+    ("Annotation", Key::Words("annotation")),
     ("AutoUpdate", Key::Special),
     ("CgroupsMode", Key::One("cgroups")),
     ("ContainerName", Key::Special),
@@ -33,7 +34,7 @@ pub(super) const KEYS: [(&str, Key); 75] = [
     ("Entrypoint", Key::One("entrypoint")),
     ("Environment", Key::Words("env")),
     ("EnvironmentFile", Key::Path("env-file")),
-    ("EnvironmentHost", Key::Special),
+    ("EnvironmentHost", Key::Truth("env-host")),
     ("Exec", Key::Special),
     ("ExposeHostPort", Key::Each("expose")),
     ("GIDMap", Key::Each("gidmap")),
@@ -55,7 +56,7 @@ pub(super) const KEYS: [(&str, Key); 75] = [
     ("LogOpt", Key::Each("log-opt")),
     ("Mask", Key::Special),
     ("Memory", Key::One("memory")),
-    ("Mount", Key::Each("mount")),
+    ("Mount", Key::Special),
     ("Network", Key::Special),
     ("NetworkAlias", Key::Each("network-alias")),
     ("NoNewPrivileges", Key::Special),
@@ -65,7 +66,7 @@ pub(super) const KEYS: [(&str, Key); 75] = [
     ("PublishPort", Key::Each("publish")),
     ("Pull", Key::One("pull")),
     ("ReadOnly", Key::Truth("read-only")),
-    ("ReadOnlyTmpfs", Key::Special),
+    ("ReadOnlyTmpfs", Key::Truth("read-only-tmpfs")),
     ("ReloadCmd", Key::Special),
     ("ReloadSignal", Key::Special),
     ("Rootfs", Key::Special),
@@ -77,10 +78,10 @@ pub(super) const KEYS: [(&str, Key); 75] = [
     ("SecurityLabelType", Key::Special),
     ("ServiceName", Key::Special),
     ("ShmSize", Key::One("shm-size")),
-    ("StartWithPod", Key::Special),
     ("StopSignal", Key::One("stop-signal")),
     ("StopTimeout", Key::One("stop-timeout")),
     ("Sysctl", Key::Words("sysctl")),
+    ("Timezone", Key::One("tz")),
     ("Tmpfs", Key::Each("tmpfs")),
     ("UIDMap", Key::Each("uidmap")),
     ("Ulimit", Key::Each("ulimit")),
@@ -91,8 +92,30 @@ pub(super) const KEYS: [(&str, Key); 75] = [
     ("Volume", Key::Special),
     ("WorkingDir", Key::One("workdir")),
     ("HealthStartupInterval", Key::One("health-start-interval")),
-    ("HealthLogDestination", Key::Special),
-    ("DefaultDependencies", Key::Special),
     ("HttpProxy", Key::Truth("http-proxy")),
     ("Platform", Key::One("platform")),
 ];
+
+/// Why a key makes no unit, where people may look for it.
+pub(super) fn elsewhere(key: &str) -> String {
+    let why = match key {
+        "Pod" | "StartWithPod" => "rl has no pods; containers find each other in a network: Network=NAME.network",
+        "Secret" => "rl keeps no secrets; a file that nobody else can read: Volume=./secret:/run/secrets/NAME:ro",
+        "SubUIDMap" | "SubGIDMap" | "RemapUsers" | "RemapUid" | "RemapGid" | "RemapUidSize" => {
+            "UserNS=, UIDMap= and GIDMap= map ids"
+        }
+        "HealthStartupCmd" | "HealthStartupRetries" | "HealthStartupSuccess" | "HealthStartupTimeout" => {
+            "there is one check; in the beginning: HealthStartPeriod= and HealthStartupInterval="
+        }
+        "HealthLogDestination" | "HealthMaxLogCount" | "HealthMaxLogSize" => {
+            "the last five results are kept, in rl inspect"
+        }
+        "Retry" | "RetryDelay" => "rl pull tries again by itself",
+        "CertDir" => "PodmanArgs=--cert-authority FILE, in an .image file",
+        "DecryptionKey" => "rl reads no encrypted images",
+        "ContainersConfModule" => "rl reads no containers.conf of podman's",
+        "Image" => "a volume of an image is a container's mount: Mount=type=image,source=IMAGE,destination=/path",
+        _ => return "is not known to rl".to_owned(),
+    };
+    format!("is not here: {why}")
+}

@@ -8,6 +8,7 @@ use std::path::Path;
 use super::super::units::words;
 use super::container::{Made, sections};
 use super::file::{File, split, truth};
+use super::keys::elsewhere;
 
 /// The service of `stem.network`.
 pub(super) fn network(stem: &str, path: &Path, file: &File, rl: &str) -> Result<Made, Vec<String>> {
@@ -15,7 +16,7 @@ pub(super) fn network(stem: &str, path: &Path, file: &File, rl: &str) -> Result<
     let mut all = vec!["--ignore".to_owned()];
     for (key, _) in file.lines("Network") {
         if !KEYS.iter().any(|(known, _)| known == key) {
-            wrong.push(format!("[Network] {key}= is not known to rl"));
+            wrong.push(format!("[Network] {key}= {}", elsewhere(key)));
         }
     }
     let mut globals = Vec::new();
