@@ -2,7 +2,7 @@
 //! unpacked with (keep-id, auto, nomap, --uidmap).
 //!
 //! A disk file system can't be id-mapped without host privilege, so fuse-overlayfs shifts the owners at the mount; nothing is ever
-//! copied. Owns that mount. The surprise: it is made in a mount namespace of `rl`'s own, before the container is cloned, which
+//! copied. Owns that mount, and that of images which are volumes. The surprise: it is made in a mount namespace of `rl`'s own, before the container is cloned, which
 //! then has it as an ordinary directory; with `rl` it goes, however `rl` ends.
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -50,19 +50,42 @@ pub fn mount(root: &RootSource, ids: &Ids, shared: bool, dir: &Path) -> Result<F
     for path in [upper, work, &target] {
         std::fs::create_dir_all(path).context(&rootfs::SHIFT, || format!("make {}", path.display()))?;
     }
-    mounts::unshared()?;
-    let program = program()?;
     let mount = Mount {
         lower: lower.clone(),
         upper: Some(upper.clone()),
         work: Some(work.clone()),
-        target: target.clone(),
+        target,
         uid_mapping: mapping(&ids.uid, is_needed(ids), shared),
         gid_mapping: mapping(&ids.gid, is_needed(ids), shared),
         volatile: *volatile,
     };
-    let running = mount.start(&program, process::end_with_parent).map_err(|error| failed(error, &doing()))?;
-    Ok(Fuse { running, target })
+    start(mount, &doing())
+}
+
+/// The layers of an image that is a volume, read-only, below `dir` under a name of the volume's own, with their owners shifted in the same
+/// way. Whatever an earlier start has left in its place goes.
+///
+/// # Errors
+/// As [`mount`].
+pub fn mount_volume(layers: &[PathBuf], ids: &Ids, shared: bool, dir: &Path, index: usize) -> Result<Fuse> {
+    let target = dir.join(format!("image-{index}"));
+    std::fs::create_dir_all(&target).context(&rootfs::SHIFT, || format!("make {}", target.display()))?;
+    let mount = Mount {
+        lower: layers.to_vec(),
+        target,
+        uid_mapping: mapping(&ids.uid, is_needed(ids), shared),
+        gid_mapping: mapping(&ids.gid, is_needed(ids), shared),
+        ..Mount::default()
+    };
+    start(mount, "mount an image that is a volume with fuse-overlayfs")
+}
+
+/// In a mount namespace of this process's own.
+fn start(mount: Mount, doing: &str) -> Result<Fuse> {
+    mounts::unshared()?;
+    let program = program()?;
+    let running = mount.start(&program, process::end_with_parent).map_err(|error| failed(error, doing))?;
+    Ok(Fuse { running, target: mount.target })
 }
 
 /// fuse-overlayfs, in PATH or where install.sh has put it without root.

@@ -47,12 +47,19 @@ pub fn mount(layers: &[PathBuf], id: &str, run: &Path) -> Result<PathBuf> {
 pub fn mount_alone(layers: &[PathBuf], id: &str, run: &Path, subpath: Option<&Path>) -> Result<PathBuf> {
     super::mounts::unshared()?;
     while unmount(id, run)? {}
-    let on = mount(layers, id, run)?;
-    let Some(subpath) = subpath else { return Ok(on) };
+    within(&mount(layers, id, run)?, subpath)
+}
+
+/// A directory or file of an image that is mounted there, whose links lead nowhere else.
+///
+/// # Errors
+/// `RL0317` where there is none.
+pub fn within(on: &Path, subpath: Option<&Path>) -> Result<PathBuf> {
+    let Some(subpath) = subpath else { return Ok(on.to_owned()) };
     let doing = || format!("find {} in the image", subpath.display());
     let relative = subpath.strip_prefix("/").unwrap_or(subpath);
     // Nobody can change it: it is read-only. So the name that the kernel has for it is good for as long.
-    let found = crate::tree::open_in(open_directory(&on)?.as_fd(), relative, OFlag::O_PATH);
+    let found = crate::tree::open_in(open_directory(on)?.as_fd(), relative, OFlag::O_PATH);
     let found = found.context(&image::MOUNT_IMAGE, doing)?;
     let name = format!("/proc/self/fd/{}", found.as_raw_fd());
     std::fs::read_link(name).context(&image::MOUNT_IMAGE, doing)

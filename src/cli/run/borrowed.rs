@@ -5,12 +5,13 @@
 
 use super::image::{self, Ensured, Want};
 use crate::cli::Globals;
-use crate::error::{Error, Result, catalog::image as codes};
+use crate::error::Result;
 use crate::host::Host;
 use crate::host::config::Config;
 use crate::image::{Hold, Image, Store};
 use crate::runtime::container::Container;
-use crate::runtime::{fuse, view};
+use crate::runtime::fuse::{self, Fuse};
+use crate::runtime::view;
 use crate::spec::{BindOptions, Ids, RunSpec, Source, Volume};
 use crate::state::Containers;
 
@@ -62,26 +63,49 @@ pub(super) fn ensure(globals: &Globals, host: &Host, run: &RunSpec, want: &Want)
     Ok(None)
 }
 
-/// Mounts them, and keeps them from being deleted for as long as what is given back lives, and as the container's directory is there.
+/// Images that are mounted for a container.
+#[derive(Default)]
+pub(super) struct Borrowed {
+    /// Keeps them from being deleted.
+    holds: Vec<Hold>,
+    /// What keeps those mounted whose owners are shifted.
+    pub(super) helpers: Vec<Fuse>,
+}
+
+impl Borrowed {
+    /// Takes the mounts of helpers away.
+    pub(super) fn stop(&mut self) {
+        for helper in self.helpers.drain(..) {
+            // Said beside whatever the container made of it.
+            if let Err(error) = helper.stop() {
+                eprintln!("rl: {error}");
+            }
+        }
+    }
+}
+
+/// Mounts them, and keeps them from being deleted for as long as what is given back lives, and as the container's directory is there. The
+/// kernel's overlay does where the owners are the container's own, else fuse-overlayfs shifts them, as of the root.
 ///
 /// # Errors
-/// RL0301, RL0317; RL0319 where the owners of its files can't be shown as they are.
-pub(super) fn mount(host: &Host, run: &mut RunSpec, container: &Container, ids: &Ids) -> Result<Vec<Hold>> {
-    let mut holds = Vec::new();
+/// RL0301, RL0317; RL0405 where there is no fuse-overlayfs and one is needed.
+pub(super) fn mount(host: &Host, run: &mut RunSpec, container: &Container, ids: &Ids) -> Result<Borrowed> {
+    let mut borrowed = Borrowed::default();
     for (index, volume) in run.volumes.iter_mut().enumerate() {
         let Volume::Image { name, subpath, source, .. } = volume else { continue };
         let image = find(host, name, container, index)?;
-        if image.shared || fuse::is_needed(ids) {
-            let what = format!("mount the image {name} in a container");
-            return Err(Error::new(&codes::MOUNT_IMAGE, what)
-                .because("its files would have other owners than the container's own, and only its root can be shifted")
-                .fix("Use an image of a store of your own, and --userns=full or single."));
-        }
-        *source = view::mount_alone(&image.layers, &image.id, &host.dirs.run, subpath.as_deref())?;
+        *source = if image.shared || fuse::is_needed(ids) {
+            let helper = fuse::mount_volume(&image.layers, ids, image.shared, &container.identity.dir, index)?;
+            let on = helper.target().to_owned();
+            borrowed.helpers.push(helper);
+            view::within(&on, subpath.as_deref())?
+        } else {
+            view::mount_alone(&image.layers, &image.id, &host.dirs.run, subpath.as_deref())?
+        };
         container.pin_volume(&image.pin, index)?;
-        holds.push(image.hold);
+        borrowed.holds.push(image.hold);
     }
-    Ok(holds)
+    Ok(borrowed)
 }
 
 /// The one with which it was started before, or what the name means now.

@@ -158,13 +158,13 @@ fn tell(host: &Host, record: &Record, action: &str) {
 
 impl Detached<'_> {
     /// Starts the command and becomes its supervisor; comes back only with an error, and the container ended.
-    pub(super) fn start(&self, job: &Job<'_>, record: &Record, origin: Origin, mounted: Option<&Fuse>) -> Error {
+    pub(super) fn start(&self, job: &Job<'_>, record: &Record, origin: Origin, mounted: &[&Fuse]) -> Error {
         self.try_start(job, record, origin, mounted)
             .err()
             .unwrap_or_else(|| Error::new(&codes::INTERNAL, "execute the supervisor"))
     }
 
-    fn try_start(&self, job: &Job<'_>, record: &Record, origin: Origin, mounted: Option<&Fuse>) -> Result<()> {
+    fn try_start(&self, job: &Job<'_>, record: &Record, origin: Origin, mounted: &[&Fuse]) -> Result<()> {
         let run = &record.run;
         let dir = &job.container.identity.dir;
         std::fs::create_dir_all(&job.container.data)
@@ -212,7 +212,7 @@ impl Detached<'_> {
         (handoff.restarts, handoff.health) = (self.restarts, health);
         handoff.timeout = run.ending.timeout;
         handoff.image_goes = run.ending.remove_image;
-        handoff.mounted = mounted.map(|mounted| mounted.target().to_owned());
+        handoff.mounted = mounted.iter().map(|mounted| mounted.target().to_owned()).collect();
         let become_it = || -> Result<()> {
             filled?;
             if let Some(channel) = self.channel {

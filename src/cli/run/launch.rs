@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use oci_spec::runtime::Spec;
 
+use super::borrowed::{self, Borrowed};
 use super::detached::{self, Detached};
 use super::ground::{self, Ground};
 use super::image::{self, Ensured, Place, Want};
-use super::{PlanFormat, borrowed, replace};
+use super::{PlanFormat, replace};
 use crate::cli::foreign::Foreign;
 use crate::cli::{Globals, warn_fallback};
 use crate::error::{
@@ -21,7 +22,7 @@ use crate::error::{
 };
 use crate::host::emulation::Emulator;
 use crate::host::{Host, procfs};
-use crate::image::{Hold, Platform, Store};
+use crate::image::{Platform, Store};
 use crate::network::named::store::Networks;
 use crate::plan::{self, Plan, RootSource};
 use crate::runtime::base::{self, Entered};
@@ -137,8 +138,8 @@ pub(super) struct Made {
     /// Its record is not on the disk yet.
     fresh: bool,
     driver: Option<Driver>,
-    /// Keeps images that are volumes from being deleted.
-    borrowed: Vec<Hold>,
+    /// Images that are volumes.
+    borrowed: Borrowed,
 }
 
 /// How it is started.
@@ -183,7 +184,7 @@ impl Made {
             foreign,
             fresh: true,
             driver: globals.storage_driver,
-            borrowed: Vec::new(),
+            borrowed: Borrowed::default(),
         })
     }
 
@@ -192,7 +193,7 @@ impl Made {
         let ground = ground::again(&host.dirs, &record, &container.data)?;
         let driver = record.driver.as_deref().map(str::parse).transpose()?;
         let foreign = Foreign::of(ground.platform.as_ref(), host)?;
-        Ok(Self { container, record, ground, foreign, fresh: false, driver, borrowed: Vec::new() })
+        Ok(Self { container, record, ground, foreign, fresh: false, driver, borrowed: Borrowed::default() })
     }
 
     pub(super) fn launch(&mut self, host: &Host, entered: &Entered, mode: Mode<'_>) -> Result<u8> {
@@ -203,7 +204,9 @@ impl Made {
         }
         let root = self.ground.layers.below(&self.container.data, self.record.run.remove);
         let driver = self.driver;
-        Launch { host, entered, made: self, mode }.start(&root, driver)
+        let ended = Launch { host, entered, made: self, mode }.start(&root, driver);
+        self.borrowed.stop();
+        ended
     }
 }
 
@@ -310,7 +313,8 @@ impl Launch<'_> {
             timeout: run.ending.timeout.map(|seconds| Duration::from_secs(seconds.into())),
         };
         if let Some(detached) = detached {
-            return Err(detached.start(&job, &record, Origin::of(host, &entered.base), mounted));
+            let mounted: Vec<_> = mounted.into_iter().chain(&made.borrowed.helpers).collect();
+            return Err(detached.start(&job, &record, Origin::of(host, &entered.base), &mounted));
         }
         let ended = parent::run(&job)?;
         if let Some(status) = status {

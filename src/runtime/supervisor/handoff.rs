@@ -59,8 +59,8 @@ pub struct Handoff {
     /// `--rmi`.
     #[serde(default)]
     pub image_goes: bool,
-    /// A mount of the supervisor's own, below the container's root.
-    pub mounted: Option<PathBuf>,
+    /// Mounts of the supervisor's own, which helpers keep: the container's root, images that are volumes.
+    pub mounted: Vec<PathBuf>,
     /// Who called, and in which namespace the container was made.
     pub origin: Origin,
 }
@@ -175,7 +175,7 @@ impl Handoff {
             health: None,
             timeout: None,
             image_goes: false,
-            mounted: None,
+            mounted: Vec::new(),
             origin,
         }
     }

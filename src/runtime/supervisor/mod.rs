@@ -292,7 +292,7 @@ impl Supervisor<'_> {
             self.clients.end(status.exit);
             return self.pause(lock, status, if long { 0 } else { status.restarts });
         }
-        if let Some(mounted) = &self.handoff.mounted {
+        for mounted in &self.handoff.mounted {
             let _ = nix::mount::umount2(mounted, nix::mount::MntFlags::MNT_DETACH);
         }
         let identity = Identity { id: id.clone(), name: name.clone(), dir: run };
