@@ -218,12 +218,12 @@ impl Holder {
 
     fn forget_the_dead(&mut self) {
         let ended: Vec<Member> = self.members.extract_if(.., |member| has_ended(&member.pidfd)).collect();
+        if !ended.is_empty() {
+            let _ = self.publish();
+        }
         for member in &ended {
             // The kernel takes it away itself, some time later; until then its name and its address could not be another's.
             let _ = links::unplug(&self.tools.ip, &self.held, member.lease.port);
-        }
-        if !ended.is_empty() {
-            let _ = self.publish();
         }
     }
 

@@ -150,8 +150,9 @@ fn known<'a>(shown: &[&Leases], asked: &str, name: &Name<'a>, kind: QTYPE) -> Op
         return Some(found.names.iter().filter(|_| kind == QTYPE::TYPE(TYPE::PTR)).filter_map(record).collect());
     }
     let asked = asked.strip_suffix(DOMAIN).unwrap_or(asked);
-    let found: Vec<&Lease> =
-        all().filter(|lease| lease.names.iter().any(|own| own.eq_ignore_ascii_case(asked))).collect();
+    // One that has just ended may be in the list for a moment longer.
+    let is_it = |lease: &&Lease| lease.names.iter().any(|own| own.eq_ignore_ascii_case(asked)) && lease.is_alive();
+    let found: Vec<&Lease> = all().filter(is_it).collect();
     if found.is_empty() {
         return None;
     }

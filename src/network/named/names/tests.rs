@@ -113,7 +113,7 @@ fn a_network_without_names_has_none_elsewhere_either() {
 }
 
 #[test]
-fn a_container_that_has_ended_is_in_no_other_network_any_more() {
+fn a_container_that_has_ended_has_no_name_and_is_in_no_other_network_any_more() {
     let lab = Lab::new();
     lab.lists("a", true, &[("1", "one", "10.1.0.2")]);
     lab.lists("b", true, &[("1", "one", "10.2.0.2"), ("2", "two", "10.2.0.3")]);
@@ -121,6 +121,7 @@ fn a_container_that_has_ended_is_in_no_other_network_any_more() {
     list.leases[0].start_time = 1;
     lab.writes("b", &list);
     assert_eq!(asked(&mut lab.names("a", true), "10.1.0.2", "two"), "NameError");
+    assert_eq!(asked(&mut lab.names("b", true), "10.2.0.3", "one"), "NameError");
 }
 
 #[test]
