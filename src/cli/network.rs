@@ -302,27 +302,30 @@ fn connect(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         joining.default_route = !network.internal && !places.iter().any(Lease::leads_out);
         named::connect(&joining, &host.dirs.run, running.pid)?;
     }
-    let before = members.clone();
     members.push(membership);
-    follow(&host.dirs, &container, &before)?;
+    follow(&host.dirs, &container, &network)?;
     keep(&container)
 }
 
-/// The container asks the resolvers of the networks that it is in now; not where it was made with others, or with a filter that has
-/// its own.
-fn follow(dirs: &Dirs, container: &Container, before: &[Membership]) -> Result<()> {
+/// The container asks the resolvers of the networks that it is in now, where one has come or gone; not where it was made with others, or
+/// with a filter that has its own.
+fn follow(dirs: &Dirs, container: &Container, changed: &Definition) -> Result<()> {
     let run = &container.record.run;
-    let (Some(_), Network::Named(after), true, None) =
-        (&container.running, &run.network, run.dns.is_empty(), &run.egress)
+    let (Some(_), Network::Named(_), true, None) = (&container.running, &run.network, run.dns.is_empty(), &run.egress)
     else {
         return Ok(());
     };
-    let store = Networks::open(dirs);
-    let resolvers = |members: &[Membership]| -> Result<Vec<IpAddr>> {
-        let all = members.iter().map(|member| store.find(&member.network)).collect::<Result<Vec<_>>>()?;
-        Ok(networks::resolvers(&all))
-    };
-    named::change_resolvers(&container.run, &resolvers(before)?, &resolvers(after)?);
+    let mut places = Vec::new();
+    for network in Networks::open(dirs).list()? {
+        let all = named::leases(&dirs.run, &network.name);
+        let own = all.into_iter().find(|lease| lease.id == container.record.id);
+        places.extend(own.map(|lease| (lease.interface.len(), lease.interface, network)));
+    }
+    // eth2 before eth10.
+    places.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
+    let after: Vec<_> = places.into_iter().map(|(_, _, network)| network).collect();
+    let ours: Vec<_> = after.iter().chain([changed]).flat_map(Definition::resolvers).collect();
+    named::change_resolvers(&container.run, &ours, &networks::resolvers(&after));
     Ok(())
 }
 
@@ -347,12 +350,11 @@ fn disconnect(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let network = Networks::open(&host.dirs).find(one(matches, "network"))?;
     let mut container = Containers::open(&host.dirs).find(one(matches, "container"))?;
     let left = named::leave(&host.dirs.run, &network.name, &container.record.id)?;
-    let mut before = Vec::new();
     let kept = match &mut container.record.run.network {
         Network::Named(members) => {
-            before.clone_from(members);
+            let before = members.len();
             members.retain(|member| member.network != network.name);
-            members.len() != before.len()
+            members.len() != before
         }
         _ => false,
     };
@@ -360,7 +362,7 @@ fn disconnect(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         return Err(Error::new(&codes::NAMED, format!("disconnect {} from {}", container.record.name, network.name))
             .because("it is not in it"));
     }
-    follow(&host.dirs, &container, &before)?;
+    follow(&host.dirs, &container, &network)?;
     keep(&container)
 }
 

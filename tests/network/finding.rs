@@ -160,10 +160,22 @@ mod as_user {
         assert_eq!(servers("plain"), "10.0.2.3");
         rl.run(&["network", "connect", "two", "plain"]).success();
         assert_eq!((servers("plain"), addresses(&rl, "plain", "other")), ("10.78.7.1".into(), "10.78.7.2".into()));
-        for running in [&mut other, &mut moving, &mut plain] {
+        // First who can ask outside; what somebody has written there stays.
+        rl.run(&["network", "create", "--internal", "--subnet=10.78.9.0/24", "inner"]).success();
+        let mut inner = up(&rl, &["--name=inner", "--network=inner"], IDLE);
+        let own = "echo 'options ndots:1' >>/etc/resolv.conf; echo 'nameserver 192.0.2.1' >>/etc/resolv.conf";
+        rl.run(&["exec", "inner", "sh", "-c", own]).success();
+        rl.run(&["network", "connect", "two", "inner"]).success();
+        assert_eq!(servers("inner"), "10.78.7.1 10.78.9.1 192.0.2.1");
+        let default = rl.run(&["exec", "inner", "ip", "route", "show", "default"]).success().stdout;
+        assert!(default.starts_with("default via 10.78.7.1"), "{default}");
+        rl.run(&["network", "disconnect", "two", "inner"]).success();
+        assert_eq!(servers("inner"), "10.78.9.1 192.0.2.1");
+        rl.run(&["exec", "inner", "grep", "-q", "ndots:1", "/etc/resolv.conf"]).success();
+        for running in [&mut other, &mut moving, &mut plain, &mut inner] {
             running.close_stdin();
         }
-        for running in [other, moving, plain] {
+        for running in [other, moving, plain, inner] {
             running.finish().success();
         }
     }

@@ -163,18 +163,20 @@ pub(super) fn write_hosts(dir: &Path, lease: &Lease) {
     }
 }
 
-/// Other name servers, in the file that is mounted over /etc/resolv.conf; all else that somebody has written there stays.
-pub fn change_resolvers(dir: &Path, before: &[IpAddr], after: &[IpAddr]) {
+/// Other name servers in place of `ours`, in the file that is mounted over /etc/resolv.conf; all else that somebody has written there
+/// stays.
+pub fn change_resolvers(dir: &Path, ours: &[IpAddr], after: &[IpAddr]) {
     let path = dir.join("resolv.conf");
     let Ok(text) = std::fs::read_to_string(&path) else { return };
-    let server = |line: &str| line.strip_prefix("nameserver ").and_then(|server| server.trim().parse::<IpAddr>().ok());
-    let stays = |line: &&str| server(line).is_none_or(|server| !before.contains(&server) || after.contains(&server));
-    let mut lines: Vec<String> = text.lines().filter(stays).map(str::to_owned).collect();
-    for resolver in after {
-        if !lines.iter().any(|line| server(line) == Some(*resolver)) {
-            lines.push(format!("nameserver {resolver}"));
-        }
-    }
+    let is_ours = |line: &str| {
+        let server = line.strip_prefix("nameserver ").and_then(|server| server.trim().parse::<IpAddr>().ok());
+        server.is_some_and(|server| ours.contains(&server))
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let (first, rest) = lines.split_at(lines.iter().position(|line| is_ours(line)).unwrap_or(lines.len()));
+    let mut lines: Vec<String> = first.iter().map(|&line| line.to_owned()).collect();
+    lines.extend(after.iter().map(|server| format!("nameserver {server}")));
+    lines.extend(rest.iter().filter(|line| !is_ours(line)).map(|&line| line.to_owned()));
     // In place: the container has this very file.
     let _ = std::fs::write(&path, lines.join("\n") + "\n");
 }
