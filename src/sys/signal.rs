@@ -76,9 +76,9 @@ impl AsFd for Signals {
 
 /// Gives SIGPIPE and SIGCHLD their default actions; called first in `main`.
 ///
-/// Rust's runtime ignores SIGPIPE, and what is ignored stays so through exec: every command in a container would see
-/// failing writes where it expects to die (`yes | head -1`). A caller that ignores SIGCHLD would make the kernel reap
-/// our children before we can ask for their status.
+/// What is ignored stays so through exec. Of SIGPIPE, which a caller (and Rust's own start, where it is used) may ignore: every
+/// command in a container would see failing writes where it expects to die (`yes | head -1`). A caller that ignores SIGCHLD would
+/// make the kernel reap our children before we can ask for their status.
 pub fn reset_dispositions() -> nix::Result<()> {
     for signal in [Signal::SIGPIPE, Signal::SIGCHLD] {
         let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
