@@ -239,6 +239,22 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// Whether somebody may notice the container by it, or leave messages of its parent unread behind it: the container must have
+    /// been written down before.
+    pub fn is_noticed(&self) -> bool {
+        matches!(
+            self,
+            Self::Network
+                | Self::RuntimeHooks
+                | Self::ContainerHooks { .. }
+                | Self::AwaitStart { .. }
+                | Self::StartHooks { .. }
+                | Self::Seccomp { .. }
+        )
+    }
+}
+
 /// Names without CAP_, in capability order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapabilitySets {

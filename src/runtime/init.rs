@@ -74,12 +74,14 @@ struct State {
     emulators: Vec<OwnedFd>,
     /// What this process becomes before the command is executed; None where nobody inside could write to `rl`.
     launcher: Option<Launcher>,
+    /// The parent's second Go has not been waited for.
+    unrecorded: bool,
 }
 
 /// Runs the plan and execs. Never returns: a failure goes up, and the process ends.
 pub(super) fn run(init: &Init<'_>) -> ! {
     let Some(pid) = init.channel.wait_for_go() else { child::exit_now(125) };
-    let mut state = State { pid, ..State::default() };
+    let mut state = State { pid, unrecorded: true, ..State::default() };
     let error = match carry_out(init, &mut state) {
         Ok(()) => start(init, &state),
         Err(error) => error,
@@ -114,10 +116,6 @@ fn carry_out(init: &Init<'_>, state: &mut State) -> Result<()> {
     }
     state.open_host(init)?;
     become_root(init.plan)?;
-    // What the command does first may be to let somebody know that it is there, who then looks for it.
-    if init.channel.wait_for_go().is_none() {
-        child::exit_now(125);
-    }
     steps(init, state)?;
     if init.plan.process.detached { Ok(()) } else { die_with_parent(&init.channel) }
 }
@@ -133,9 +131,23 @@ fn steps(init: &Init<'_>, state: &mut State) -> Result<()> {
         own.take_place()?;
     }
     for (index, step) in init.plan.steps.iter().enumerate() {
+        if step.is_noticed() {
+            state.be_recorded(init);
+        }
         state.carry_out(index, step, init)?;
     }
+    state.be_recorded(init);
     state.stdio(&init.plan.process)
+}
+
+impl State {
+    /// Waits, once, until the parent has written the container down. What the command or a hook does first may be to let somebody
+    /// know that it is there, who then looks for it. The steps before go on while the parent writes.
+    fn be_recorded(&mut self, init: &Init<'_>) {
+        if std::mem::take(&mut self.unrecorded) && init.channel.wait_for_go().is_none() {
+            child::exit_now(125);
+        }
+    }
 }
 
 /// The kernel forgets this at every change of credentials, so it comes last, and the parent may have died before.

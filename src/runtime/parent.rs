@@ -85,12 +85,16 @@ pub struct Started<T> {
     pub group: Option<Held>,
 }
 
-/// Carries the plan out up to the command's exec. `on_terminal` is given the master of the container's terminal as soon as it has
+/// Carries the plan out up to the command's exec. `meanwhile` is done while the container's first process is busy. `on_terminal` is given the master of the container's terminal as soon as it has
 /// come, so that nothing typed before the command runs is echoed twice.
 ///
 /// # Errors
 /// What failed before exec, here or in the container's first process.
-pub fn start<T>(job: &Job<'_>, on_terminal: impl FnOnce(OwnedFd) -> Result<T>) -> Result<Started<T>> {
+pub fn start<T>(
+    job: &Job<'_>,
+    meanwhile: impl FnOnce(),
+    on_terminal: impl FnOnce(OwnedFd) -> Result<T>,
+) -> Result<Started<T>> {
     let Job { plan, filter, container, record, dirs, stdio, pid_files, .. } = *job;
     prepare(&plan.host, &dirs.run)?;
     let network = if plan.network.is_nothing() { None } else { network::prepare(&plan.network, &dirs.run)? };
@@ -107,7 +111,7 @@ pub fn start<T>(job: &Job<'_>, on_terminal: impl FnOnce(OwnedFd) -> Result<T>) -
         std::fs::write(&note, path.as_os_str().as_encoded_bytes())
             .context(&state::STATE, || format!("write {}", note.display()))?;
     }
-    bring_up(plan, filter, stdio, Made { group, network }, write_down, on_terminal)
+    bring_up(plan, filter, stdio, Made { group, network }, write_down, meanwhile, on_terminal)
 }
 
 /// Before the command runs, for whoever waits for the file.
@@ -157,7 +161,7 @@ pub fn begin<T>(
     record: impl FnOnce(Pid) -> Result<()>,
     on_terminal: impl FnOnce(OwnedFd) -> Result<T>,
 ) -> Result<Started<T>> {
-    bring_up(plan, filter, None, Made { group, network: None }, record, on_terminal)
+    bring_up(plan, filter, None, Made { group, network: None }, record, || (), on_terminal)
 }
 
 fn bring_up<T>(
@@ -166,6 +170,7 @@ fn bring_up<T>(
     stdio: Option<&Stdio>,
     Made { group, network }: Made<'_>,
     record: impl FnOnce(Pid) -> Result<()>,
+    meanwhile: impl FnOnce(),
     on_terminal: impl FnOnce(OwnedFd) -> Result<T>,
 ) -> Result<Started<T>> {
     let signals = Signals::block().context(&codes::SETUP, || "block signals".into())?;
@@ -217,6 +222,7 @@ fn bring_up<T>(
             Err(Errno::EPIPE) => Ok(None),
             sent => sent.map(|()| network).context(&codes::SETUP, || "send the second Go".into()),
         })
+        .inspect(|_| meanwhile())
         .and_then(|network| network.map(|network| connect(network, &channel)).transpose())
         .and_then(|network| Ok((network, hear(&channel, plan, child.pid, on_terminal)?)));
     match begun {
@@ -267,8 +273,7 @@ pub fn run(job: &Job<'_>) -> Result<Ended> {
     let plan = job.plan;
     let interactive = plan.process.interactive;
     let Started { child, signals, terminal: console, network, group } =
-        start(job, |master| Console::start(master, interactive))?;
-    collect(job.dirs);
+        start(job, || collect(job.dirs), |master| Console::start(master, interactive))?;
     let limit = job.timeout.map(|timeout| Instant::now() + timeout);
     let exit = supervise::supervise(child, &signals, console, network, limit);
     let out_of_memory = group.as_ref().and_then(Held::out_of_memory);

@@ -175,7 +175,7 @@ impl Detached<'_> {
             supervisor::announce(dir);
         }
         let (theirs, ours) = if run.tty { (None, Ours::default()) } else { pipes(run.interactive)? };
-        let started = parent::start(&Job { stdio: theirs.as_ref(), ..*job }, Ok)?;
+        let started = parent::start(&Job { stdio: theirs.as_ref(), ..*job }, || (), Ok)?;
         drop(theirs);
         let mut handoff = Handoff::new(&record.id, &record.name, &record.image, origin);
         let mut fill = || -> Result<()> {
