@@ -17,6 +17,7 @@ mod tree;
 use std::os::fd::OwnedFd;
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::{Mode, umask};
 
 use self::become_root::become_root;
 use super::gate::Gate;
@@ -78,6 +79,9 @@ struct State {
     unrecorded: bool,
 }
 
+/// The umask under which is made what the container finds; the command gets its own by a step.
+pub(super) const MADE_WITH: Mode = Mode::S_IWGRP.union(Mode::S_IWOTH);
+
 /// Runs the plan and execs. Never returns: a failure goes up, and the process ends.
 pub(super) fn run(init: &Init<'_>) -> ! {
     let Some(pid) = init.channel.wait_for_go() else { child::exit_now(125) };
@@ -130,6 +134,7 @@ fn steps(init: &Init<'_>, state: &mut State) -> Result<()> {
     if let Some(own) = init.stdio {
         own.take_place()?;
     }
+    umask(MADE_WITH);
     for (index, step) in init.plan.steps.iter().enumerate() {
         if step.is_noticed() {
             state.be_recorded(init);

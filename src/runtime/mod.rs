@@ -26,6 +26,7 @@ pub mod join;
 pub mod keys;
 mod maps;
 pub mod message;
+pub mod mountpoints;
 mod mounts;
 pub mod parent;
 pub mod processes;

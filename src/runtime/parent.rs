@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
+use nix::sys::stat::umask;
 use nix::unistd::Pid;
 use subid::IdMap;
 
@@ -19,7 +20,7 @@ use super::container::{Container, collect};
 use super::execute;
 use super::hooks;
 use super::idmapped;
-use super::init::{self, Init};
+use super::init::{self, Init, MADE_WITH};
 use super::inside;
 use super::join;
 use super::maps::write_maps;
@@ -356,7 +357,15 @@ fn run_hooks(plan: &Plan, pid: Pid) -> Result<()> {
     hooks::run("createRuntime", &bundle.hooks.create_runtime, &state)
 }
 
+/// Without the caller's umask: with 077 nobody but its root could enter the container or read its /etc/hosts.
 fn prepare(host: &HostPlan, run: &Path) -> Result<()> {
+    let callers = umask(MADE_WITH);
+    let made = make_directories(host, run);
+    umask(callers);
+    made
+}
+
+fn make_directories(host: &HostPlan, run: &Path) -> Result<()> {
     let make = |path: &Path, mode| {
         let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(path);
         made.context(&state::STATE, || format!("make {}", path.display()))

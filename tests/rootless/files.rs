@@ -14,6 +14,33 @@ mod everywhere {
         assert_eq!(names, expected);
     }
 
+    /// The bug: upper directory, mount targets and /etc/hosts had the caller's umask, and with 077 nobody but root could use them.
+    #[test]
+    fn a_callers_strict_umask_closes_nothing_in_the_container() {
+        let rl = Rl::new();
+        let source = rl.dir("source");
+        let look =
+            "stat -c '%a %n' / /etc/hosts /etc/hostname /etc/resolv.conf /new /new/place /volume /made/for; umask";
+        let flags = format!("-v {}:/new/place -v named:/volume --tmpfs /made/for/it -w /made/for", source.display());
+        std::fs::set_permissions(&source, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+        let expected = "755 /\n644 /etc/hosts\n644 /etc/hostname\n644 /etc/resolv.conf\n755 /new\n755 /new/place\n\
+                        755 /volume\n755 /made/for\n0022\n";
+        let rl_binary = binary().display().to_string();
+        let out = rl.shell(&format!("umask 077; {rl_binary} run --rm {flags} busybox sh -c \"{look}\""));
+        assert_eq!(out.success().stdout, expected);
+    }
+
+    #[test]
+    fn what_is_mounted_on_is_no_change_of_the_container() {
+        let rl = Rl::new();
+        rl.run(&["run", "--name", "box", "busybox", "touch", "/mine"]).success();
+        let out = rl.run(&["diff", "box"]).success();
+        assert_eq!(out.stdout, "A /mine\n");
+        let image = "cat /etc/hosts; rm -f /etc/hosts2; ls /dev /proc /sys >/dev/null && ls /etc";
+        let out = rl.run(&["run", "--rm", "busybox", "sh", "-c", image]).success();
+        assert!(out.stdout.ends_with("group\nhostname\nhosts\npasswd\nresolv.conf\n"), "{}", out.stdout);
+    }
+
     #[test]
     fn proc_and_sys_are_masked_and_read_only() {
         let script = "cat /proc/kcore /proc/keys /proc/timer_list 2>/dev/null | wc -c; ls /sys/firmware | wc -l; \

@@ -4,6 +4,19 @@ mod everywhere {
     use crate::support::Rl;
 
     #[test]
+    fn descriptors_that_the_caller_has_closed_are_dev_null_and_no_file_of_ours() {
+        let rl = Rl::new();
+        let file = rl.dir("out").join("fds");
+        let binary = crate::support::binary().display().to_string();
+        let volume = format!("-v {}:/out", file.parent().expect("a parent").display());
+        let look = "for fd in 0 1 2; do readlink /proc/self/fd/$fd; done >/out/fds";
+        rl.shell(&format!("{binary} run --rm {volume} busybox sh -c '{look}' <&- >&- 2>&-")).success();
+        // 1 is the file itself, by then.
+        let text = std::fs::read_to_string(file).expect("what was seen");
+        assert_eq!(text, "/dev/null\n/out/fds\n/dev/null\n");
+    }
+
+    #[test]
     fn exit_codes_are_the_commands_own() {
         let rl = Rl::new();
         rl.run(&["run", "--rm", "busybox", "sh", "-c", "exit 42"]).fails_with(42);

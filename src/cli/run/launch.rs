@@ -28,6 +28,7 @@ use crate::plan::{self, Plan, RootSource};
 use crate::runtime::base::{self, Entered};
 use crate::runtime::container::{self, Container};
 use crate::runtime::fuse::Fuse;
+use crate::runtime::mountpoints;
 use crate::runtime::parent::{self, Ended, Job};
 use crate::runtime::seccomp;
 use crate::runtime::stdio::Stdio;
@@ -277,7 +278,9 @@ impl Launch<'_> {
         let mut run = run.clone();
         run.cgroups.detached = matches!(mode, Mode::Detached(_));
         let run = &run;
-        let Compiled { plan, extras, .. } = compile(host, run, entered, image, root, &container.identity, emulators)?;
+        let Compiled { mut plan, extras, .. } =
+            compile(host, run, entered, image, root, &container.identity, emulators)?;
+        mountpoints::lay(&mut plan, &host.dirs);
         let bounding = plan.bounding().unwrap_or_default();
         let filter = seccomp::program(&extras.seccomp, bounding, &host.dirs.data.join("seccomp"))?;
         let mut record = record.clone();
