@@ -1,7 +1,7 @@
 //! Where `rl` keeps what lasts (images, upper directories) and what runs.
 //!
 //! Both directories are 0700 and the caller's, checked by descriptor before anything in them is believed (CVE-2019-12439: a
-//! runtime directory in /tmp that another user had made first).
+//! runtime directory in /tmp that another user had made first). The surprise: a data directory that is shared is open to readers.
 
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -67,12 +67,13 @@ fn data_home(caller: &Caller) -> Result<PathBuf> {
 }
 
 /// XDG_RUNTIME_DIR where it is really the caller's own (cron, su and sudo leave none or another user's), else a directory
-/// inside the data directory: unlike /tmp, no other user can have been there first.
+/// inside the data directory: unlike /tmp, no other user can have been there first. That others may pass through is no reason
+/// against it: podman makes it 0711 for containers whose root is a subordinate id, and what runs must be found again after that.
 fn runtime_directory(caller: &Caller, data: &Path) -> PathBuf {
     let given = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
     let usable = |path: &PathBuf| {
         std::fs::symlink_metadata(path)
-            .is_ok_and(|meta| meta.is_dir() && meta.uid() == caller.uid && meta.mode() & 0o077 == 0)
+            .is_ok_and(|meta| meta.is_dir() && meta.uid() == caller.uid && meta.mode() & 0o022 == 0)
     };
     let own = PathBuf::from(format!("/run/user/{}", caller.uid));
     match given.filter(usable).or_else(|| Some(own).filter(usable)) {

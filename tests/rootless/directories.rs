@@ -7,10 +7,14 @@ mod everywhere {
     use crate::support::{Line, Output, Rl, binary};
 
     fn run_with(rl: &Rl, runtime: &std::path::Path) -> Output {
+        with(rl, runtime, &["run", "--rm", "busybox", "true"])
+    }
+
+    fn with(rl: &Rl, runtime: &std::path::Path, words: &[&str]) -> Output {
         let mut command = Command::new(binary());
-        command.args(["--root"]).arg(rl.root()).args(["run", "--rm", "busybox", "true"]);
+        command.arg("--root").arg(rl.root()).args(words);
         command.env("XDG_RUNTIME_DIR", runtime).env("HOME", rl.dir("home"));
-        Line::new(command, "run with another XDG_RUNTIME_DIR".into()).output()
+        Line::new(command, "another XDG_RUNTIME_DIR".into()).output()
     }
 
     #[test]
@@ -20,6 +24,22 @@ mod everywhere {
         std::fs::set_permissions(&open, PermissionsExt::from_mode(0o777)).expect("chmod");
         run_with(&rl, &open).success();
         assert!(!open.join("rl").exists(), "state lies in a directory that is the caller's alone");
+    }
+
+    #[test]
+    fn what_runs_is_found_again_when_others_may_pass_through_the_run_directory() {
+        let rl = Rl::new();
+        let runtime = rl.dir("runtime");
+        let mode = |mode| std::fs::set_permissions(&runtime, PermissionsExt::from_mode(mode)).expect("chmod");
+        mode(0o700);
+        let id = with(&rl, &runtime, &["run", "-d", "--rm", "busybox", "sleep", "1000"]).success().stdout;
+        let own = std::fs::metadata(runtime.join("rl")).expect("its state lies there").permissions().mode();
+        assert_eq!(own & 0o7777, 0o700);
+        // As podman does for a container whose root is a subordinate id.
+        mode(0o711);
+        let seen = with(&rl, &runtime, &["ps", "-q", "--no-trunc"]).success().stdout;
+        with(&rl, &runtime, &["rm", "-f", id.trim()]).success();
+        assert_eq!(seen, id);
     }
 
     #[test]
