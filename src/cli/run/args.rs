@@ -37,7 +37,7 @@ pub(super) fn command() -> Command {
 
 const EXAMPLES: &str = "Examples:
   rl run --rm -it busybox                     a shell as root in a container
-  rl run --rm -v \"$PWD:/src\" -w /src debian make
+  rl run --rm -v \"$PWD:/src\" -w /src gcc make
   rl run --rm --rootfs ./tree ls /            a directory as the root file system
   rl run --rm --userns=keep-id debian id      yourself instead of root
   rl run --plan=shell busybox sh              the same container as a commented script
