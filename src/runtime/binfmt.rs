@@ -15,7 +15,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 
-use super::diagnose;
+use super::diagnose::{self, MOST_INTERPRETERS};
 use super::execute::search_path;
 use super::mounts::{Bind, Root, clone_source};
 use crate::error::{Error, Result, catalog::emulation as codes};
@@ -26,8 +26,7 @@ use crate::sys::child::{exit_now, wait_pidfd};
 use crate::sys::clone::{Side, clone};
 use crate::sys::mount::{Change, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_setattr};
 
-/// As many interpreters as the kernel follows (BINPRM_MAX_RECURSION), and as much of each file as it reads (BINPRM_BUF_SIZE).
-const DEEPEST: usize = 5;
+/// As much of a file as the kernel reads (BINPRM_BUF_SIZE).
 const FIRST_BYTES: usize = 256;
 
 /// Where the kernel has a directory for it, an empty one that is there in every procfs.
@@ -159,7 +158,7 @@ fn program(command: &str, search: &str) -> Option<(PathBuf, elf::Header)> {
     } else {
         search.split(':').find_map(|directory| open_program(Path::new(directory).join(command)))
     };
-    for _ in 0..DEEPEST {
+    for _ in 0..=MOST_INTERPRETERS {
         let (path, mut file) = next?;
         let mut start = [0; FIRST_BYTES];
         let length = file.read(&mut start).ok()?;

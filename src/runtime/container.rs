@@ -170,9 +170,8 @@ pub fn collect(dirs: &Dirs) {
     for entry in entries.flatten() {
         let Ok(Some(_lock)) = state::try_lock(&entry.path()) else { continue };
         found = true;
-        if let Err(_kept) = collect_one(&entry.path(), &dirs.data.join("containers").join(entry.file_name())) {
-            continue;
-        }
+        // What can't be removed stays locked to nobody, and is found again.
+        let _ = collect_one(&entry.path(), &dirs.data.join("containers").join(entry.file_name()));
     }
     found |= collect_data(dirs);
     if found {

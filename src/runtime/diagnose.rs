@@ -25,10 +25,10 @@ use crate::sys::xattr;
 
 pub use libraries::missing as missing_libraries;
 
-/// As many interpreters as the kernel follows (BINPRM_MAX_RECURSION).
-const DEEPEST: usize = 4;
-/// The kernel reads 256 bytes of a script's first line.
-const FIRST_LINE: usize = 4096;
+/// As many interpreters as the kernel follows from one file (exec_binprm in fs/exec.c).
+pub(super) const MOST_INTERPRETERS: usize = 5;
+/// How much of a file is looked at: more than the 256 bytes of it that the kernel reads, so that a longer name is shown whole.
+const FIRST_BYTES: u64 = 4096;
 
 /// Explains `errno`, which execve has given for `command`. `root` is the container's root directory.
 pub fn explain(root: BorrowedFd<'_>, command: &str, search: &str, cwd: &Path, errno: Errno) -> Error {
@@ -46,7 +46,7 @@ pub fn explain(root: BorrowedFd<'_>, command: &str, search: &str, cwd: &Path, er
     if let Some(error) = (errno == Errno::EPERM).then(|| file_capabilities(root, &path)).flatten() {
         return error;
     }
-    inspect(root, &path, DEEPEST)
+    inspect(root, &path, MOST_INTERPRETERS)
         .unwrap_or_else(|| Error::new(&process::NOT_EXECUTABLE, format!("execute {}", path.display())).because(errno))
 }
 
@@ -110,7 +110,7 @@ fn inspect(root: BorrowedFd<'_>, path: &Path, depth: usize) -> Option<Error> {
         return refuse("lies on a mount with noexec; mount it with exec (-v SRC:DST:exec)".into());
     }
     let mut start = Vec::new();
-    (&mut file).take(FIRST_LINE as u64).read_to_end(&mut start).ok()?;
+    (&mut file).take(FIRST_BYTES).read_to_end(&mut start).ok()?;
     if start.starts_with(b"#!") {
         return script(root, path, &start, depth);
     }
@@ -152,8 +152,7 @@ fn script(root: BorrowedFd<'_>, path: &Path, start: &[u8], depth: usize) -> Opti
             error
         });
     }
-    let next = depth.checked_sub(1).filter(|depth| *depth > 0);
-    next.and_then(|depth| inspect(root, &Path::new("/").join(word), depth))
+    depth.checked_sub(1).and_then(|depth| inspect(root, &Path::new("/").join(word), depth))
 }
 
 /// The first word of a first line.

@@ -1,10 +1,10 @@
 //! `rl exec`: one more process in a container that runs.
 //!
-//! Owns the way in. A process between joins the pid namespace and clones the new
-//! one as its sister, because the member of a pid namespace is born, not moved; the new one then joins all other namespaces at
-//! once, by pidfd, and carries out the same steps as the container's first process did, with the same code. The surprise: the
-//! process is seen in the container before it is of the container, so it is not dumpable from before its birth until exec:
-//! nobody inside can read its memory, take its descriptors, or open what it was executed from (CVE-2016-9962, CVE-2019-5736).
+//! Owns the way in. A process between joins the pid namespace and clones the new one as its sister, because the member of a pid
+//! namespace is born, not moved; the new one then joins all other namespaces at once, by pidfd, and carries out the same steps as
+//! the container's first process did, with the same code. The surprise: the process is seen in the container before it is of the
+//! container, so it is not dumpable from before its birth until exec: nobody inside can read its memory, take its descriptors, or
+//! open what it was executed from (CVE-2016-9962, CVE-2019-5736).
 
 mod keep;
 

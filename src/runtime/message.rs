@@ -1,8 +1,23 @@
 //! What goes between the parent and the container's first process.
 //!
-//! One sequenced-packet socket pair. Down: one `Go` with the process's pid as the parent sees it, after the parent has written the
-//! id maps, and again when it has written the container down; with hooks once more when they have run; and one `network`, where there is one to wait
-//! for. Up: at most the master of the pty (SCM_RIGHTS), at most one failure; end of file means that exec has succeeded, because the socket is close-on-exec.
+//! Owns the words and the one sequenced-packet socket pair for them.
+//!
+//! ```text
+//! parent -> child   go PID      the id maps are written; PID is the child's, as the parent sees it
+//!                   go PID      the container is written down
+//!                   go PID      the hooks of the runtime's namespaces have run (after `hooks`)
+//!                   network     the network is there, where there is one to wait for
+//! child -> parent   terminal    with the pty's master (SCM_RIGHTS)
+//!                   hooks       run them now
+//!                   waiting     all is done up to `start`
+//!                   {...}       one failure: an error as JSON
+//!                   (errno)     the launcher's execve was refused; it waits until it has been looked into
+//!                   (end)       exec has succeeded
+//! supervisor -> rl  ready ID    the container runs
+//! ```
+//!
+//! The surprise: success has no message. The socket is close-on-exec, so end of file says it; it says the same of a process that was
+//! killed before, and its exit status tells.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
