@@ -1,17 +1,18 @@
 //! The binary: reset signals, parse, dispatch, print the error once, map the exit code.
 
-// `rl::entry!` is what the C library calls; other C libraries give std's `args_os` nothing without std's own entry.
-#![cfg_attr(target_env = "gnu", no_main)]
+// `rl::entry!` is what the C library calls. Others than GNU's give std's `args_os` nothing without std's own entry, and a test harness
+// brings its own.
+#![cfg_attr(all(target_env = "gnu", not(test)), no_main)]
 
 use std::io::Write;
 
 use rl::cli::format::Screen;
 use rl::error::{Context, catalog::state};
 
-#[cfg(target_env = "gnu")]
+#[cfg(all(target_env = "gnu", not(test)))]
 rl::entry!(run);
 
-#[cfg(not(target_env = "gnu"))]
+#[cfg(any(not(target_env = "gnu"), test))]
 fn main() -> std::process::ExitCode {
     run().into()
 }
