@@ -1,20 +1,24 @@
-//! `rl volume create|ls|inspect|rm|prune`.
+//! `rl volume create|ls|inspect|rm|prune`; what is in one is in `content`.
 //!
 //! Owns docker's columns and document of a volume. The surprise: `prune` without `-a` takes those without a name only, as docker's does.
 
+pub mod content;
+mod filter;
+
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
-use super::container::until;
+use self::filter::Filter;
 use super::format::{self, Format, Screen};
 use super::prune::agreed;
 use super::run::env;
 use super::{Globals, Verb, in_namespace};
 use crate::error::{Error, Result, catalog::command_line, catalog::volume as codes};
 use crate::host::Host;
-use crate::volume::{Volume, Volumes};
+use crate::volume::{self, Made, Volume, Volumes, backing};
 
 /// `rl volume create`.
 pub const CREATE: Verb = Verb { name: "create", about: "Make a volume", command: create_command, run: create };
@@ -52,6 +56,20 @@ fn create_command() -> Command {
     Command::new("rl volume create")
         .about(CREATE.about)
         .arg(several("label", "K=V", "Label of the volume").short('l'))
+        .arg(
+            several(
+                "opt",
+                "KEY=VALUE",
+                "type=none, device=DIR, o=bind[,ro,...]: DIR is the volume; o=uid=,gid=: whose a new one is",
+            )
+            .short('o'),
+        )
+        .arg(
+            Arg::new("ignore")
+                .long("ignore")
+                .action(ArgAction::SetTrue)
+                .help("For scripts of podman: one that is there is no error"),
+        )
         .arg(Arg::new("driver").long("driver").short('d').value_name("DRIVER").help("local, the only one"))
         .arg(Arg::new("name").value_name("NAME").help("Made up where it is not given"))
 }
@@ -62,12 +80,25 @@ fn create(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     }
     let labels: Vec<_> = matches.get_many::<String>("label").into_iter().flatten().cloned().collect();
     let labels = env::labels(&[], &labels)?;
-    let (_, volumes) = volumes(globals)?;
+    let pair = |text: &String| match text.split_once('=') {
+        Some((key, value)) => (key.to_owned(), value.to_owned()),
+        None => (text.clone(), String::new()),
+    };
+    let options: BTreeMap<_, _> = matches.get_many::<String>("opt").into_iter().flatten().map(pair).collect();
+    let backing = backing::parse(&options).map_err(|why| Error::new(&command_line::USAGE, format!("--opt: {why}")))?;
+    // Giving it to somebody takes the caller's other ids.
+    let volumes = match backing.owner {
+        (None, None) => volumes(globals)?.1,
+        _ => Volumes::open(&in_namespace(globals, None)?.0.dirs),
+    };
     let name = match matches.get_one::<String>("name") {
         Some(name) => name.clone(),
         None => crate::runtime::container::new_id()?,
     };
-    volumes.create(&name, &labels, None)?;
+    let made = volumes.create_with(&name, &labels, None, &options)?;
+    if let (Made::New, (uid, gid), true) = (made, backing.owner, backing.owner != (None, None)) {
+        volume::give(&volumes.data(&name), uid.unwrap_or(0), gid.unwrap_or(0))?;
+    }
     println!("{name}");
     Ok(0)
 }
@@ -82,7 +113,7 @@ fn ls_command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Without the line above the columns"),
         )
-        .arg(several("filter", "KEY=VALUE", "dangling=true|false, name=PART, label=NAME[=VALUE]").short('f'))
+        .arg(several("filter", "KEY=VALUE", filter::KEYS).short('f'))
         .arg(Arg::new("format").long("format").value_name("FORMAT").help("json, table, or a template of Go"))
         .after_help("Fields: .Name .Driver .Mountpoint .Labels .Scope .CreatedAt")
 }
@@ -96,23 +127,11 @@ fn ls(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     };
     let format = if matches.get_flag("noheading") { format.without_heading() } else { format };
     let (_, volumes) = volumes(globals)?;
-    let mut all = volumes.list()?;
-    for filter in matches.get_many::<String>("filter").into_iter().flatten() {
-        let bad = || {
-            let what = format!("--filter {filter:?}: expected dangling=true|false, name=PART or label=NAME[=VALUE]");
-            Error::new(&command_line::USAGE, what)
-        };
-        let (key, value) = filter.split_once('=').ok_or_else(bad)?;
-        match (key, value) {
-            ("dangling", "true" | "1" | "false" | "0") => {
-                let unused =
-                    all.iter().map(|one| Ok(volumes.users(&one.name)?.is_empty())).collect::<Result<Vec<_>>>()?;
-                let mut unused = unused.into_iter();
-                all.retain(|_| unused.next().unwrap_or(false) == matches!(value, "true" | "1"));
-            }
-            ("name", part) => all.retain(|one| one.name.contains(part)),
-            ("label", label) => all.retain(|one| has_label(one, label)),
-            _ => return Err(bad()),
+    let filters = filters(matches, &volumes)?;
+    let mut all = Vec::new();
+    for one in volumes.list()? {
+        if filter::pass(&filters, &one, &volumes)? {
+            all.push(one);
         }
     }
     let rows: Vec<_> = all
@@ -128,42 +147,8 @@ fn ls(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     Ok(0)
 }
 
-/// `--filter` of prune, all of which must agree.
-enum Kept {
-    Label(String, bool),
-    Until(u64),
-    /// docker's way of saying `-a`.
-    Named,
-}
-
-impl Kept {
-    fn parse(text: &str) -> Result<Self> {
-        let bad = || {
-            let what =
-                format!("--filter {text:?}: expected label=NAME[=VALUE], label!=NAME[=VALUE], until=TIME or all=true");
-            Error::new(&command_line::USAGE, what)
-        };
-        match text.split_once('=').ok_or_else(bad)? {
-            ("label", label) => Ok(Self::Label(label.to_owned(), true)),
-            ("label!", label) => Ok(Self::Label(label.to_owned(), false)),
-            ("until", time) => until(time).map(Self::Until).ok_or_else(bad),
-            ("all", "true" | "1") => Ok(Self::Named),
-            _ => Err(bad()),
-        }
-    }
-
-    fn pass(&self, volume: &Volume) -> bool {
-        match self {
-            Self::Label(label, wanted) => has_label(volume, label) == *wanted,
-            Self::Until(time) => volume.created < *time,
-            Self::Named => true,
-        }
-    }
-}
-
-fn has_label(volume: &Volume, label: &str) -> bool {
-    let (name, value) = label.split_once('=').map_or((label, None), |(name, value)| (name, Some(value)));
-    volume.labels.iter().any(|(have, of)| have == name && value.is_none_or(|value| value == of))
+fn filters(matches: &ArgMatches, volumes: &Volumes) -> Result<Vec<Filter>> {
+    matches.get_many::<String>("filter").into_iter().flatten().map(|text| Filter::parse(text, volumes)).collect()
 }
 
 /// docker's.
@@ -173,9 +158,9 @@ fn document(volume: &Volume, volumes: &Volumes) -> Value {
         "CreatedAt": format::date(volume.created / 1_000_000_000),
         "Driver": "local",
         "Labels": labels,
-        "Mountpoint": volumes.data(&volume.name).to_string_lossy(),
+        "Mountpoint": volumes.place(volume).unwrap_or_else(|_| volumes.data(&volume.name)).to_string_lossy(),
         "Name": volume.name,
-        "Options": {},
+        "Options": volume.options,
         "Scope": "local",
         "Anonymous": volume.container.is_some(),
     })
@@ -240,13 +225,12 @@ fn prune_command() -> Command {
         .about(PRUNE.about)
         .arg(flag("all", 'a', "Those with a name, too"))
         .arg(flag("force", 'f', "Without asking"))
-        .arg(several("filter", "KEY=VALUE", "label=NAME[=VALUE], label!=NAME[=VALUE], until=TIME, all=true"))
+        .arg(several("filter", "KEY=VALUE", "As of ls; all=true: as -a"))
 }
 
 fn prune(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
-    let filters = matches.get_many::<String>("filter").into_iter().flatten();
-    let filters = filters.map(|text| Kept::parse(text)).collect::<Result<Vec<_>>>()?;
-    let all = matches.get_flag("all") || filters.iter().any(|filter| matches!(filter, Kept::Named));
+    let filters = filters(matches, &volumes(globals)?.1)?;
+    let all = matches.get_flag("all") || filters.iter().any(|filter| matches!(filter, Filter::All));
     let what =
         if all { "all volumes that no container uses" } else { "all volumes without a name that no container uses" };
     if !matches.get_flag("force") && !agreed("rl volume prune", what)? {
@@ -254,9 +238,10 @@ fn prune(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     }
     let (host, _) = in_namespace(globals, None)?;
     let volumes = Volumes::open(&host.dirs);
-    let meant =
-        |volume: &&Volume| (all || volume.container.is_some()) && filters.iter().all(|filter| filter.pass(volume));
-    for volume in volumes.list()?.iter().filter(meant) {
+    for volume in volumes.list()?.iter().filter(|volume| all || volume.container.is_some()) {
+        if !filter::pass(&filters, volume, &volumes)? {
+            continue;
+        }
         match volumes.remove(&volume.name) {
             Ok(()) => println!("{}", volume.name),
             Err(error) if [&codes::VOLUME_IN_USE, &codes::NO_VOLUME].contains(&error.entry()) => {}

@@ -4,8 +4,10 @@
 //! who owns it is a step of the container's plan. The surprise: whether a volume is used is written nowhere but in the records of
 //! the containers, so a container that was removed in whatever way uses none.
 
+pub mod backing;
 mod prepare;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +15,8 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-pub use self::prepare::{foresee, prepare, remove_of};
+use self::backing::Backing;
+pub use self::prepare::{foresee, give, prepare, remove_of};
 use crate::error::{Context, Error, Result, catalog::volume as codes};
 use crate::host::Dirs;
 use crate::image::remove_tree;
@@ -35,6 +38,20 @@ pub struct Volume {
     pub labels: Vec<(String, String)>,
     /// The container for which it was made without a name.
     pub container: Option<String>,
+    /// `--opt`, as it was typed.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+}
+
+impl Volume {
+    /// What its options come to.
+    ///
+    /// # Errors
+    /// RL0454 for options that are not understood, because the file was changed by hand.
+    pub fn backing(&self) -> Result<Backing> {
+        let wrong = |why| Error::new(&codes::VOLUME_STATE, format!("use the volume {}", self.name)).because(why);
+        backing::parse(&self.options).map_err(wrong)
+    }
 }
 
 /// All volumes of one user.
@@ -67,11 +84,35 @@ impl Volumes {
         self.dir(name).join("_data")
     }
 
+    /// Where its files are: in `_data`, or in the directory that it stands for.
+    ///
+    /// # Errors
+    /// RL0454 where that is not there.
+    pub fn place(&self, volume: &Volume) -> Result<PathBuf> {
+        let Some(device) = volume.backing()?.device else { return Ok(self.data(&volume.name)) };
+        fs::canonicalize(&device)
+            .context(&codes::VOLUME_STATE, || format!("find {}, which the volume {} is", device.display(), volume.name))
+    }
+
     /// Makes it where it is missing: complete, or not at all.
     ///
     /// # Errors
     /// RL0451 for a name that can't be one.
     pub fn create(&self, name: &str, labels: &[(String, String)], container: Option<&str>) -> Result<Made> {
+        self.create_with(name, labels, container, &BTreeMap::new())
+    }
+
+    /// The same with options, which [`backing::parse`] has understood.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_with(
+        &self,
+        name: &str,
+        labels: &[(String, String)],
+        container: Option<&str>,
+        options: &BTreeMap<String, String>,
+    ) -> Result<Made> {
         check(name)?;
         let place = self.dir(name);
         if place.join(FILE).exists() {
@@ -92,6 +133,7 @@ impl Volumes {
             created: state::now(),
             labels: labels.to_vec(),
             container: container.map(str::to_owned),
+            options: options.clone(),
         };
         write_replacing(&staged.join(FILE), &volume, true)?;
         match fs::rename(&staged, &place) {

@@ -10,7 +10,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Uid, fchown};
 
 use super::{Made, Volumes};
-use crate::error::{Context, Result, catalog::volume as codes};
+use crate::error::{Context, Error, Result, catalog::volume as codes};
 use crate::host::Dirs;
 use crate::spec::{BindOptions, Ids, ImageConfig, ImageVolumes, RunSpec, Volume};
 
@@ -22,7 +22,7 @@ pub fn prepare(run: &mut RunSpec, image: &ImageConfig, ids: &Ids, dirs: &Dirs, c
     declared(run, image);
     let volumes = Volumes::open(dirs);
     for volume in &mut run.volumes {
-        let Volume::Named { name, source, anonymous, .. } = volume else { continue };
+        let Volume::Named { name, source, anonymous, options, copy, .. } = volume else { continue };
         if name.is_empty() {
             *name = random_name()?;
         }
@@ -30,6 +30,19 @@ pub fn prepare(run: &mut RunSpec, image: &ImageConfig, ids: &Ids, dirs: &Dirs, c
         *source = volumes.data(name);
         if made == Made::New {
             own(source, ids)?;
+            continue;
+        }
+        if let Some(found) = volumes.find(name)?.filter(|found| !found.options.is_empty()) {
+            let backing = found.backing()?;
+            if backing.device.is_some() && options.chown {
+                let what = format!("the volume {name} is a directory of yours, which U would give away");
+                return Err(Error::new(&codes::VOLUME_OWNER, what));
+            }
+            *source = volumes.place(&found)?;
+            options.read_only |= backing.read_only;
+            options.noexec |= backing.noexec;
+            // What the image has there has owners of its own.
+            *copy &= !backing.nocopy && backing.owner == (None, None);
         }
     }
     Ok(())
@@ -41,7 +54,9 @@ pub fn foresee(run: &mut RunSpec, image: &ImageConfig, dirs: &Dirs) {
     for volume in &mut run.volumes {
         if let Volume::Named { name, source, .. } = volume {
             let shown = if name.is_empty() { "anonymous" } else { name.as_str() };
-            *source = Volumes::open(dirs).data(shown);
+            let volumes = Volumes::open(dirs);
+            let there = volumes.find(shown).ok().flatten().and_then(|found| volumes.place(&found).ok());
+            *source = there.unwrap_or_else(|| volumes.data(shown));
         }
     }
 }
@@ -79,10 +94,18 @@ fn random_name() -> Result<String> {
 }
 
 fn own(path: &std::path::Path, ids: &Ids) -> Result<()> {
-    let doing = || format!("give {} to the container's root", path.display());
+    let (uid, gid) = (ids.uid.outside(0).unwrap_or(0), ids.gid.outside(0).unwrap_or(0));
+    give(path, uid, gid)
+}
+
+/// Gives a new volume's directory to these ids of the base namespace, in which this process must be.
+///
+/// # Errors
+/// RL0454 for ids that are not the caller's.
+pub fn give(path: &std::path::Path, uid: u32, gid: u32) -> Result<()> {
+    let doing = || format!("give {} to {uid}:{gid}", path.display());
     let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
     let dir = File::options().read(true).custom_flags(flags.bits()).open(path).context(&codes::VOLUME_STATE, doing)?;
-    let (uid, gid) = (ids.uid.outside(0).unwrap_or(0), ids.gid.outside(0).unwrap_or(0));
     let now = dir.metadata().context(&codes::VOLUME_STATE, doing)?;
     if (now.uid(), now.gid()) == (uid, gid) {
         return Ok(());

@@ -142,6 +142,108 @@ mod everywhere {
     }
 
     #[test]
+    fn a_directory_stands_for_a_volume() {
+        let rl = Rl::new();
+        let dir = rl.dir("own");
+        std::fs::write(dir.join("file"), "mine\n").expect("write");
+        let device = format!("device={}", dir.display());
+        rl.run(&["volume", "create", "-o", "type=none", "-o", &device, "-o", "o=bind", "dir"]).success();
+        let run = |words: &[&str]| rl.run(&[&["run", "--rm", "--network", "none"], words].concat());
+        let out = run(&["-v", "dir:/data", "busybox", "sh", "-c", "cat /data/file; echo new >/data/new"]);
+        assert_eq!(out.success().stdout, "mine\n");
+        assert_eq!(std::fs::read_to_string(dir.join("new")).expect("read"), "new\n");
+        let out = rl.run(&["volume", "inspect", "-f", "{{.Mountpoint}} {{.Options.type}} {{.Options.o}}", "dir"]);
+        assert_eq!(out.success().stdout, format!("{} none bind\n", dir.display()));
+        rl.run(&["volume", "create", "-o", &device, "--opt", "o=bind,ro", "reads"]).success();
+        run(&["-v", "reads:/data", "busybox", "touch", "/data/x"]).fails_with(1);
+        // Nothing of the user's own is given away or removed.
+        assert!(run(&["-v", "dir:/data:U", "-u", "5", "busybox", "true"]).fails_with(125).stderr.contains("RL0455"));
+        rl.run(&["volume", "rm", "dir", "reads"]).success();
+        assert!(dir.join("file").exists());
+        for bad in ["type=tmpfs", "type=nfs", "o=size=1g", "bogus=1"] {
+            assert!(rl.run(&["volume", "create", "-o", bad]).fails_with(125).stderr.contains("RL0101"), "{bad}");
+        }
+        rl.run(&["volume", "create", "-o", "type=none", "-o", "device=/no/where", "gone"]).success();
+        assert!(run(&["-v", "gone:/data", "busybox", "true"]).fails_with(125).stderr.contains("/no/where"));
+    }
+
+    #[test]
+    fn what_is_in_a_volume_goes_out_and_comes_in_as_a_stream() {
+        let rl = Rl::new();
+        let script = "mkdir -p /data/d; echo x >/data/d/f; ln -s f /data/d/l; chmod 640 /data/d/f";
+        rl.run(&["run", "--rm", "--network", "none", "-v", "one:/data", "busybox", "sh", "-c", script]).success();
+        let (tar, out) = (rl.dir("out").join("one.tar").display().to_string(), rl.dir("out"));
+        rl.run(&["volume", "export", "-o", &tar, "one"]).success();
+        let listed = rl.plain_shell(&format!("tar -tf {tar} | sort; gzip -k {tar}")).success().stdout;
+        assert!(listed.contains("d/f\n") && listed.contains("d/l\n"), "{listed}");
+        let seen = |name: &str| {
+            let volume = format!("{name}:/data");
+            let script = "cat /data/d/f; readlink /data/d/l; stat -c %a /data/d/f";
+            rl.run(&["run", "--rm", "--network", "none", "-v", &volume, "busybox", "sh", "-c", script]).success().stdout
+        };
+        for (name, file) in [("two", tar.clone()), ("three", format!("{tar}.gz"))] {
+            rl.run(&["volume", "create", name]).success();
+            rl.run(&["volume", "import", name, &file]).success();
+            assert_eq!(seen(name), "x\nf\n640\n");
+        }
+        // From one to the other, and no name that leads out of it.
+        let binary = rl.binary().display().to_string();
+        rl.run(&["volume", "create", "four"]).success();
+        rl.shell(&format!("{binary} volume export one | {binary} volume import four -")).success();
+        assert_eq!(seen("four"), "x\nf\n640\n");
+        rl.plain_shell(&format!(
+            "cd {0} && echo evil >evil && tar -cf evil.tar --transform 's,^,../../,' -P evil",
+            out.display()
+        ))
+        .success();
+        rl.run(&["volume", "import", "four", &out.join("evil.tar").display().to_string()]).fails_with(125);
+        assert!(!rl.root().join("volumes/evil").exists() && !rl.root().join("volumes/four/evil").exists());
+        rl.run(&["volume", "import", "none", &tar]).fails_with(1);
+        rl.run(&["volume", "export", "none"]).fails_with(1);
+        let place = rl.run(&["volume", "mount", "one"]).success().stdout;
+        assert_eq!(place, format!("{}\n", rl.root().join("volumes/one/_data").display()));
+        assert_eq!(rl.run(&["volume", "unmount", "one"]).success().stdout, "one\n");
+    }
+
+    #[test]
+    fn volumes_are_chosen_by_the_keys_of_docker_and_podman() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        rl.run(&["volume", "create", "-l", "a=b", "one"]).success();
+        rl.run(&["volume", "create", "-l", "a=c", "-o", "o=nocopy", "two"]).success();
+        rl.run(&["create", "-v", "two:/data", "-v", "/anon", "busybox", "true"]).success();
+        let of = |filters: &[&str]| {
+            let flags: Vec<_> = filters.iter().flat_map(|filter| ["--filter", filter]).collect();
+            let out = rl.run(&[&["volume", "ls", "--format", "{{.Name}}"][..], &flags].concat()).success().stdout;
+            out.lines()
+                .map(|name| if name.len() == 64 { "anonymous" } else { name }.to_owned())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        for (filters, wanted) in [
+            (&["name=one", "name=two"][..], "one two"),
+            (&["label=a"], "one two"),
+            (&["label=a=b"], "one"),
+            (&["label!=a=b", "anonymous=false"], "two"),
+            (&["opt=o=nocopy"], "two"),
+            (&["opt=o", "label=a=b"], ""),
+            (&["dangling=true"], "one"),
+            (&["anonymous=true"], "anonymous"),
+            (&["since=one", "name=two"], "two"),
+            (&["driver=local", "name=one"], "one"),
+            (&["driver=nfs"], ""),
+            (&["until=0s", "name=one"], "one"),
+        ] {
+            assert_eq!(of(filters), wanted, "{filters:?}");
+        }
+        rl.run(&["volume", "ls", "--filter", "bogus=1"]).fails_with(125);
+        rl.run(&["volume", "ls", "--filter", "since=none"]).fails_with(1);
+        rl.run(&["volume", "prune", "-a", "-f", "--filter", "label=a=c"]).success();
+        assert_eq!(of(&["label=a"]), "one two");
+        assert_eq!(rl.run(&["volume", "prune", "-a", "-f", "--filter", "label=a=b"]).success().stdout, "one\n");
+    }
+
+    #[test]
     fn a_plan_makes_no_volume() {
         let rl = Rl::new();
         let out = rl.run(&["run", "--plan=json", "-v", "data:/data", "busybox", "true"]).success();
@@ -234,5 +336,26 @@ mod full_map {
         ]);
         assert_eq!(out.stdout, plain.stdout);
         assert!(out.stdout.contains("/var/mail"), "{}", out.stdout);
+    }
+
+    #[test]
+    fn a_new_volume_belongs_to_whom_its_options_say() {
+        let rl = Rl::new();
+        rl.run(&["volume", "create", "-o", "o=uid=33,gid=44", "data"]).success();
+        let words = [
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "-v",
+            "data:/data",
+            "-u",
+            "33:44",
+            "busybox",
+            "sh",
+            "-c",
+            "stat -c %u:%g /data; touch /data/x",
+        ];
+        assert_eq!(rl.run(&words).success().stdout, "33:44\n");
     }
 }
