@@ -124,13 +124,10 @@ mod as_user {
             assert!(status.contains(line), "{line}{status}");
         }
         kill(old, Signal::SIGKILL).expect("kill");
-        let mut second = up(&rl, &["--name=second", "--network=web"], IDLE);
-        assert_eq!(addresses(&rl, "second", "first"), "10.78.5.2");
-        for running in [&mut first, &mut second] {
-            running.close_stdin();
-        }
+        let again = (0..250).any(|_| addresses(&rl, "first", "first") == "10.78.5.2");
+        assert!(again && names(&rl, "web") != old, "nobody answers");
+        first.close_stdin();
         first.finish().success();
-        second.finish().success();
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod udp;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -53,6 +53,13 @@ impl Forwarder {
     /// Whether it was killed, or gave up.
     pub(super) fn has_ended(&self) -> bool {
         !matches!(wait_pidfd(self.pidfd.as_fd(), false), Ok(None))
+    }
+}
+
+impl AsFd for Forwarder {
+    /// Readable when it has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
     }
 }
 

@@ -170,8 +170,10 @@ impl Holder {
 
     /// Who answers for names, also in place of one that has ended.
     fn serve_names(&mut self) -> Said<()> {
-        let answers = self.names.as_ref().is_some_and(|names| !names.has_ended());
-        if self.network.dns && !answers {
+        if self.names.as_ref().is_some_and(Forwarder::has_ended) {
+            self.names = None;
+        }
+        if self.network.dns && self.names.is_none() {
             self.names = Some(resolver::start(&self.network, &self.held, &self.run)?);
         }
         Ok(())
@@ -193,12 +195,15 @@ impl Holder {
         loop {
             let mut polls = vec![PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
             polls.extend(self.members.iter().map(|member| PollFd::new(member.pidfd.as_fd(), PollFlags::POLLIN)));
+            polls.extend(self.names.iter().map(|names| PollFd::new(names.as_fd(), PollFlags::POLLIN)));
             let idle = if self.members.is_empty() { PollTimeout::from(AGAIN_MS) } else { PollTimeout::NONE };
             if poll(&mut polls, idle).is_err_and(|errno| errno != nix::errno::Errno::EINTR) {
                 return 1;
             }
             let asked = polls[0].revents().is_some_and(|events| !events.is_empty());
             self.forget_the_dead();
+            // What can't be done now is tried again with the next who joins.
+            let _ = self.serve_names();
             if asked {
                 talk::serve(listener, |request, theirs| self.answer(request, theirs));
             }

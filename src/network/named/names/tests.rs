@@ -1,5 +1,7 @@
 //! Who finds whom, by lists that the tests write; and what is said to questions of other kinds.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
 use simple_dns::Question;
 
 use super::*;
@@ -189,5 +191,28 @@ fn what_is_no_question_is_dropped() {
     answer[2] |= 0x80;
     for text in [&answer[..], b"", b"nonsense", &[0; 12]] {
         assert!(matches!(names.judge([10, 1, 0, 2].into(), text), Verdict::Drop), "{text:?}");
+    }
+}
+
+proptest! {
+    /// Whoever made it panic would take the names from all its neighbours.
+    #[test]
+    fn no_bytes_end_who_answers(bytes in vec(any::<u8>(), 0..200), at in 0_usize..40, name in "[a-z.]{0,30}") {
+        let lab = Lab::new();
+        lab.lists("a", true, &[("1", "one", "10.1.0.2")]);
+        let mut names = lab.names("a", true);
+        let client = [10, 1, 0, 2].into();
+        let _ = names.judge(client, &bytes);
+        // A good one that is hurt somewhere.
+        let mut hurt = question(&name, TYPE::A);
+        for (offset, byte) in bytes.iter().take(4).enumerate() {
+            let place = (at + offset * 7) % hurt.len();
+            hurt[place] = *byte;
+        }
+        for text in [&hurt[..], &hurt[..at.min(hurt.len())], &[&hurt[..], &bytes].concat()] {
+            if let Verdict::Ask(asked) = names.judge(client, text) {
+                let _ = names.hear(&asked, &bytes);
+            }
+        }
     }
 }
