@@ -6,8 +6,9 @@ use clap::{Arg, ArgMatches, Command};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::format::{Format, Screen};
 use super::{Globals, Verb, foreign, in_namespace};
-use crate::error::{Context, Error, Result, catalog::command_line, catalog::state};
+use crate::error::{Context, Result, catalog::state};
 use crate::host::{Caller, Host, Kind};
 use crate::image::{Platform, Store};
 use crate::runtime::{binfmt, fuse, storage};
@@ -21,9 +22,9 @@ fn command() -> Command {
         Arg::new("format")
             .long("format")
             .short('f')
-            .value_name("text|json")
+            .value_name("text|json|TEMPLATE")
             .default_value("text")
-            .help("How it is shown"),
+            .help("How it is shown; a template as in `rl info -f '{{.runRoot}}'`"),
     )
 }
 
@@ -57,9 +58,6 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let info = gather(&caller, &host, &base, globals)?;
     let value = serde_json::to_value(&info).context(&state::INTERNAL, || "write JSON".into())?;
     match matches.get_one::<String>("format").map_or("text", String::as_str) {
-        "json" => {
-            println!("{}", serde_json::to_string_pretty(&value).context(&state::INTERNAL, || "write JSON".into())?)
-        }
         "text" => {
             for (name, value) in value.as_object().into_iter().flatten() {
                 match value {
@@ -71,7 +69,7 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
                 }
             }
         }
-        other => return Err(Error::new(&command_line::USAGE, format!("--format {other:?}: expected text or json"))),
+        asked => Format::parse(Some(asked), &[])?.print_one(&value, &mut Screen::stdout())?,
     }
     Ok(0)
 }

@@ -43,6 +43,20 @@ mod everywhere {
     }
 
     #[test]
+    fn info_says_where_things_are_in_any_format() {
+        let rl = Rl::empty();
+        let root = rl.root().display().to_string();
+        let text = rl.run(&["info"]).success().stdout;
+        assert!(text.lines().any(|line| line == format!("root: {root}")), "{text}");
+        assert_eq!(rl.run(&["info", "-f", "{{.root}}"]).success().stdout.trim(), root);
+        let json = rl.run(&["info", "-f", "{{json .root}}"]).success().stdout;
+        assert_eq!(json.trim(), format!("{root:?}"));
+        rl.run(&["info", "--format", "json"]).success();
+        let out = rl.run(&["info", "-f", "{{.root"]).fails_with(125);
+        assert!(out.stderr.contains("RL0101"), "{}", out.stderr);
+    }
+
+    #[test]
     fn a_link_in_place_of_the_run_directory_is_refused() {
         let rl = Rl::new();
         let (private, elsewhere) = (rl.dir("private"), rl.dir("elsewhere"));
