@@ -1,6 +1,6 @@
-//! Images: the store, and the archives that fill it.
+//! Images: the store, and the registries and archives that fill it.
 //!
-//! Owns `DATA/images`, `DATA/layers` and `DATA/staging`. It runs inside the caller's mapped user namespace (its caller
+//! Owns `DATA/images`, `DATA/layers`, `DATA/blobs`, `DATA/partial` and `DATA/staging`. It runs inside the caller's mapped user namespace (its caller
 //! has entered it), where files of subordinate ids can be made and deleted. The surprise: a layer is a plain directory
 //! tree with the archive's own owners, so an overlay can use it as it lies.
 

@@ -47,8 +47,6 @@ pub struct Pull<'a> {
 pub struct Pulled {
     /// 64 hexadecimal digits.
     pub id: String,
-    /// Of its manifest.
-    pub digest: Digest,
     /// What it runs on.
     pub platform: Platform,
     /// Of all layers that were unpacked now.
@@ -87,7 +85,7 @@ pub fn pull(store: &Store, source: &dyn Source, what: &Pull<'_>, progress: &dyn 
     }
     store.commit(Made { layers: layers.staged, blobs: Vec::new() }, &document)?;
     let Document { id, platform, .. } = document;
-    Ok(Pulled { id, digest: manifest.digest.clone(), platform, summary: layers.summary })
+    Ok(Pulled { id, platform, summary: layers.summary })
 }
 
 fn bad(why: String) -> Error {

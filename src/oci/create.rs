@@ -22,7 +22,7 @@ use crate::runtime::base;
 use crate::runtime::parent::{self, Started};
 use crate::runtime::{gate, hooks, seccomp, supervise};
 use crate::spec::ids::Base;
-use crate::spec::{Bundled, Extras, Identity, Ids, SeccompChoice, UserNs};
+use crate::spec::{Bundled, Extras, Identity, Ids, UserNs};
 
 /// The flags of `create` and `run`.
 #[derive(Debug, Clone, Default)]
@@ -178,31 +178,16 @@ impl<'a> Place<'a> {
 
     fn extras(&self, awaits: bool, detached: bool) -> Extras {
         let spec = &self.bundle.spec;
-        let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
-        let env = spec.process().as_ref().and_then(|process| process.env().as_deref()).unwrap_or_default();
-        Extras {
-            user: String::new(),
-            group_add: Vec::new(),
-            keep_groups: false,
-            preserve_fds: 0,
-            init: false,
-            seccomp: seccomp.map_or(SeccompChoice::Unconfined, |profile| SeccompChoice::Exact(Box::new(profile))),
-            interactive: true,
-            home_given: env.iter().any(|pair| pair.starts_with("HOME=")),
-            cgroups: self.runtime.cgroups(),
-            emulators: Vec::new(),
-            volumes: Vec::new(),
-            wiring: crate::spec::network::Wiring::default(),
-            bundle: Some(Bundled {
-                path: self.bundle.path.clone(),
-                rootfs: self.bundle.rootfs.clone(),
-                awaits: awaits.then(|| self.dir.clone()),
-                detached,
-                preserve_fds: self.flags.handing.preserve_fds + listen_fds(),
-                no_pivot: self.flags.no_pivot,
-                keyring: !self.flags.no_new_keyring,
-            }),
-        }
+        let bundled = Bundled {
+            path: self.bundle.path.clone(),
+            rootfs: self.bundle.rootfs.clone(),
+            awaits: awaits.then(|| self.dir.clone()),
+            detached,
+            preserve_fds: self.flags.handing.preserve_fds + listen_fds(),
+            no_pivot: self.flags.no_pivot,
+            keyring: !self.flags.no_new_keyring,
+        };
+        Extras::of_bundle(spec, spec.process().as_ref(), self.runtime.cgroups(), bundled)
     }
 
     fn ids(&self) -> Result<Ids> {

@@ -31,7 +31,7 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
     };
     match container.status() {
         Status::Stopped => {}
-        Status::Created | Status::Creating => kill(&container)?,
+        Status::Created => kill(&container)?,
         _ if force => kill(&container)?,
         status => {
             let what = format!("cannot delete container {id:?} that is not stopped: {}", status.word());

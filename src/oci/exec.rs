@@ -18,7 +18,7 @@ use crate::plan::{self, Plan};
 use crate::runtime::parent::{self, Started};
 use crate::runtime::{seccomp, supervise};
 use crate::spec::resources::Cgroups;
-use crate::spec::{Bundled, Extras, Identity, Ids, SeccompChoice};
+use crate::spec::{Bundled, Extras, Identity, Ids};
 use crate::sys::schedule;
 
 /// The flags of `exec`.
@@ -185,29 +185,14 @@ fn plan(runtime: &Runtime, container: &Container, process: &Process, flags: &Fla
         base_gid: base.gid,
         setgroups: saved.setgroups,
     };
-    let seccomp = saved.spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
-    let env = process.env().as_deref().unwrap_or_default();
-    let extras = Extras {
-        user: String::new(),
-        group_add: Vec::new(),
-        keep_groups: false,
-        preserve_fds: 0,
-        init: false,
-        seccomp: seccomp.map_or(SeccompChoice::Unconfined, |profile| SeccompChoice::Exact(Box::new(profile))),
-        interactive: true,
-        home_given: env.iter().any(|pair| pair.starts_with("HOME=")),
-        cgroups: Cgroups::default(),
-        emulators: Vec::new(),
-        volumes: Vec::new(),
-        wiring: crate::spec::network::Wiring::default(),
-        bundle: Some(Bundled {
-            path: saved.bundle.path.clone(),
-            rootfs: saved.bundle.rootfs.clone(),
-            detached: flags.detach,
-            preserve_fds: flags.handing.preserve_fds,
-            ..Bundled::default()
-        }),
+    let bundled = Bundled {
+        path: saved.bundle.path.clone(),
+        rootfs: saved.bundle.rootfs.clone(),
+        detached: flags.detach,
+        preserve_fds: flags.handing.preserve_fds,
+        ..Bundled::default()
     };
+    let extras = Extras::of_bundle(&saved.spec, Some(process), Cgroups::default(), bundled);
     let identity = Identity { id: saved.id.clone(), name: saved.id.clone(), dir: container.dir.clone() };
     let plan = plan::compile::joining(&saved.spec, process, &extras, &ids, &identity, saved.pid)?;
     Ok((plan, extras))

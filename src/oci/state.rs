@@ -51,11 +51,9 @@ pub struct Saved {
     pub group: Option<Group>,
 }
 
-/// creating, created, running, paused, stopped.
+/// As an engine may see it: while it is being created there is nothing to be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// Its first process is not there yet.
-    Creating,
     /// Its first process waits for `start`.
     Created,
     /// Its command runs.
@@ -70,7 +68,6 @@ impl Status {
     /// The specification's word.
     pub fn word(self) -> &'static str {
         match self {
-            Self::Creating => "creating",
             Self::Created => "created",
             Self::Running => "running",
             Self::Paused => "paused",

@@ -6,6 +6,8 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use oci_spec::runtime::{Process, Spec};
+
 use super::{SeccompChoice, network, networks, resources};
 use crate::host::emulation::Emulator;
 
@@ -49,6 +51,29 @@ pub struct Extras {
     pub volumes: Vec<VolumeExtra>,
     /// What is made on the host for the container's network.
     pub wiring: network::Wiring,
+}
+
+impl Extras {
+    /// Beside somebody else's document, which says itself what can be said. `process`: the one that is executed.
+    pub fn of_bundle(spec: &Spec, process: Option<&Process>, cgroups: resources::Cgroups, bundled: Bundled) -> Self {
+        let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
+        let env = process.and_then(|process| process.env().as_deref()).unwrap_or_default();
+        Self {
+            user: String::new(),
+            group_add: Vec::new(),
+            keep_groups: false,
+            preserve_fds: 0,
+            init: false,
+            seccomp: seccomp.map_or(SeccompChoice::Unconfined, |profile| SeccompChoice::Exact(Box::new(profile))),
+            interactive: true,
+            home_given: env.iter().any(|pair| pair.starts_with("HOME=")),
+            cgroups,
+            emulators: Vec::new(),
+            volumes: Vec::new(),
+            wiring: network::Wiring::default(),
+            bundle: Some(bundled),
+        }
+    }
 }
 
 /// What a bind mount of the specification can't say.

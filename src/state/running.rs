@@ -46,8 +46,6 @@ pub struct Running {
     pub pid: Pid,
     /// Of the very process; readable when it has ended.
     pub pidfd: OwnedFd,
-    /// Clock ticks since boot.
-    pub start_time: u64,
     /// Nanoseconds since 1970.
     pub started: u64,
 }
@@ -93,7 +91,7 @@ impl RunningFile {
             return None;
         }
         let pidfd = verified(self.pid, self.start_time)?;
-        Some(Running { pid: Pid::from_raw(self.pid), pidfd, start_time: self.start_time, started: self.started })
+        Some(Running { pid: Pid::from_raw(self.pid), pidfd, started: self.started })
     }
 
     /// The process that watches over it; None: it has ended.

@@ -88,13 +88,6 @@ pub fn reset_dispositions() -> nix::Result<()> {
     Ok(())
 }
 
-/// Ignores a signal from here on, through exec too: for a program that handles it, and may be sent it before it does.
-pub fn ignore(signal: Signal) -> nix::Result<()> {
-    let action = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
-    // SAFETY: ignoring runs no code of ours.
-    unsafe { sigaction(signal, &action) }.map(drop)
-}
-
 /// Waits for any of the blocked signals `set` and takes it; gives its number.
 pub fn wait_for(set: &SigSet) -> nix::Result<i32> {
     let mut number = 0;

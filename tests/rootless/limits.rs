@@ -91,6 +91,14 @@ mod everywhere {
 mod as_root {
     use crate::support::Rl;
 
+    fn systemd_is_asked() -> bool {
+        let runs = std::path::Path::new("/run/systemd/system").exists();
+        if runs {
+            eprintln!("SKIPPED: systemd is asked here");
+        }
+        runs
+    }
+
     /// cgroup2 as the only hierarchy, in a mount namespace of the test's own, with this script in the group `rltest`.
     fn unified(rl: &Rl, script: &str) -> crate::support::Output {
         let script = format!(
@@ -109,8 +117,7 @@ mod as_root {
 
     #[test]
     fn in_a_subtree_of_ones_own_a_directory_is_made_and_removed() {
-        if std::path::Path::new("/run/systemd/system").exists() {
-            eprintln!("SKIPPED: systemd is asked here");
+        if systemd_is_asked() {
             return;
         }
         let rl = Rl::new();
@@ -134,8 +141,7 @@ mod as_root {
 
     #[test]
     fn what_a_killed_rl_leaves_is_removed_by_the_next() {
-        if std::path::Path::new("/run/systemd/system").exists() {
-            eprintln!("SKIPPED: systemd is asked here");
+        if systemd_is_asked() {
             return;
         }
         let rl = Rl::new();
