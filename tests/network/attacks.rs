@@ -78,7 +78,10 @@ mod as_user {
     #[test]
     fn nothing_of_the_containers_environment_is_in_a_helpers_command_line() {
         let rl = Rl::new();
-        let mut running = up(&rl, &["-e", "TOKEN=hunter2", "-p", "127.0.0.1::80", "-p", "[::1]::80"]);
+        // This run's own: the same test of another user may be at work beside it.
+        let secret = format!("hunter2-{}", std::process::id());
+        let token = format!("TOKEN={secret}");
+        let mut running = up(&rl, &["-e", &token, "-p", "127.0.0.1::80", "-p", "[::1]::80"]);
         let all = std::fs::read_dir("/proc").expect("processes").flatten();
         // rl itself was given it in its own arguments, by whoever typed it; no other process may have it.
         let own = running.pid().to_string();
@@ -86,7 +89,7 @@ mod as_user {
             let line = std::fs::read(entry.path().join("cmdline")).ok()?;
             Some((entry.path(), String::from_utf8_lossy(&line).into_owned()))
         });
-        let leaks: Vec<_> = lines.filter(|(_, line)| line.contains("hunter2")).collect();
+        let leaks: Vec<_> = lines.filter(|(_, line)| line.contains(&secret)).collect();
         assert!(leaks.is_empty(), "{leaks:?}");
         running.close_stdin();
         running.finish().success();
