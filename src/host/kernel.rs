@@ -1,4 +1,4 @@
-//! The kernel's version, as uname(2) says it, and the id of its boot.
+//! What does not change while a kernel runs: its version, as uname(2) says it, the id of its boot, its security modules.
 //!
 //! Owns the reading of `6.1.0-18-amd64` as 6.1. It decides nothing by it: whether the kernel can do something is found
 //! out by trying, because distributions carry features back. The surprise: only documents that name a version
@@ -18,6 +18,9 @@ fn parse(release: &str) -> (u32, u32) {
         _ => (0, 0),
     }
 }
+
+/// As whom the kernel shows an owner that is not mapped (user_namespaces(7); /proc/sys/kernel/overflowuid, which nobody changes).
+pub const OVERFLOW_ID: u32 = 65534;
 
 /// The id of this boot; read once.
 pub fn boot_id() -> Option<String> {

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 
 use super::diagnose;
 use crate::error::{Context, Error, catalog::process as codes};
+use crate::host::kernel::OVERFLOW_ID;
 use crate::plan::{Plan, Process, Step};
 use crate::sys::launcher::{self, Launcher};
 
@@ -54,7 +55,7 @@ pub(super) fn search_path(env: &[String]) -> &str {
 /// here, whatever capabilities he has (capable_wrt_inode_uidgid in the kernel).
 pub(super) fn launcher(process: &Process) -> Result<Option<Launcher>, Error> {
     let own = nix::sys::stat::stat("/proc/self/exe").context(&codes::SETUP, || "look at rl's own file".into())?;
-    if !launcher::exists() || (own.st_uid == OVERFLOW && own.st_gid == OVERFLOW && own.st_mode & 0o022 == 0) {
+    if !launcher::exists() || (own.st_uid == OVERFLOW_ID && own.st_gid == OVERFLOW_ID && own.st_mode & 0o022 == 0) {
         return Ok(None);
     }
     let made = launcher::make(3 + process.preserve_fds).map_err(|errno| {
@@ -63,9 +64,6 @@ pub(super) fn launcher(process: &Process) -> Result<Option<Launcher>, Error> {
     });
     made.map(Some)
 }
-
-/// As whom the kernel shows an owner that is not mapped (/proc/sys/kernel/overflowuid).
-const OVERFLOW: u32 = 65534;
 
 /// Looks into a failed exec of a plan, from outside of a container whose process waits for the answer.
 pub(super) fn explain_here(plan: &Plan, errno: Errno) -> Error {

@@ -14,12 +14,11 @@ use subid::IdMap;
 
 use super::mounts;
 use crate::error::{Context, Error, Result, catalog::rootfs};
+use crate::host::kernel::OVERFLOW_ID;
 use crate::plan::RootSource;
 use crate::spec::Ids;
 use crate::sys::process;
 
-/// How an id that is not mapped shows (user_namespaces(7); /proc/sys/kernel/overflowuid, which nobody changes).
-const OVERFLOW: u32 = 65534;
 /// The container has ended and its mount namespace with it; only a program that hangs needs longer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -120,17 +119,17 @@ fn without_strangers(shifts: &[Shift]) -> Vec<Shift> {
     let root = shifts.iter().find(|shift| shift.stored == 0).map_or(0, |shift| shift.shown);
     let mut all = Vec::new();
     for shift in shifts {
-        let behind = OVERFLOW + 1;
+        let behind = OVERFLOW_ID + 1;
         let end = shift.stored + shift.count;
-        if shift.stored < OVERFLOW {
-            all.push(Shift { count: end.min(OVERFLOW) - shift.stored, ..*shift });
+        if shift.stored < OVERFLOW_ID {
+            all.push(Shift { count: end.min(OVERFLOW_ID) - shift.stored, ..*shift });
         }
         if end > behind {
             let from = shift.stored.max(behind);
             all.push(Shift { stored: from, shown: shift.shown + (from - shift.stored), count: end - from });
         }
     }
-    all.push(Shift { stored: OVERFLOW, shown: root, count: 1 });
+    all.push(Shift { stored: OVERFLOW_ID, shown: root, count: 1 });
     all
 }
 

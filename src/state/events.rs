@@ -48,7 +48,7 @@ pub fn tell(dirs: &Dirs, of: Subject<'_>, action: &str, more: &[(&str, String)])
 }
 
 /// The same, where there has been somebody to listen.
-pub fn tell_listeners(dirs: &Dirs, of: Subject<'_>, action: &str, more: &[(&str, String)]) {
+fn tell_listeners(dirs: &Dirs, of: Subject<'_>, action: &str, more: &[(&str, String)]) {
     let path = file(dirs);
     let Ok(mut file) = OpenOptions::new().append(true).open(&path) else { return };
     let time = now();

@@ -81,7 +81,7 @@ impl RunningFile {
     }
 
     /// Whether it was written in this boot.
-    pub fn of_this_boot(&self) -> bool {
+    fn of_this_boot(&self) -> bool {
         kernel::boot_id().is_some_and(|id| id == self.boot_id)
     }
 

@@ -111,21 +111,17 @@ pub fn open_tree_clone(dir: BorrowedFd<'_>, path: &CStr, recursive: bool) -> Res
 /// # Errors
 /// ENOTDIR or EINVAL when a file meets a directory, ELOOP on itself.
 pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
-    attach_at(mount, target, EMPTY)
-}
-
-/// Attaches a detached mount on `name` in the directory `dir`; symbolic links are not followed.
-///
-/// # Errors
-/// As [`attach`].
-pub fn attach_at(mount: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
-    let mut flags = libc::MOVE_MOUNT_F_EMPTY_PATH;
-    if name.is_empty() {
-        flags |= libc::MOVE_MOUNT_T_EMPTY_PATH;
-    }
-    // SAFETY: both strings are C strings that outlive the call.
+    let flags = libc::MOVE_MOUNT_F_EMPTY_PATH | libc::MOVE_MOUNT_T_EMPTY_PATH;
+    // SAFETY: both strings are constants.
     let result = unsafe {
-        libc::syscall(libc::SYS_move_mount, mount.as_raw_fd(), EMPTY.as_ptr(), dir.as_raw_fd(), name.as_ptr(), flags)
+        libc::syscall(
+            libc::SYS_move_mount,
+            mount.as_raw_fd(),
+            EMPTY.as_ptr(),
+            target.as_raw_fd(),
+            EMPTY.as_ptr(),
+            flags,
+        )
     };
     Errno::result(result).map(drop)
 }
