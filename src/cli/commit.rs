@@ -22,6 +22,7 @@ use crate::error::{Context, Error, Result, catalog::cgroup as codes, catalog::co
 use crate::host::{Host, config};
 use crate::image::changes::changes;
 use crate::image::{self, Commit, Pin, Platform, Reference, Store};
+use crate::spec::Volume;
 use crate::spec::ids::Base;
 use crate::state::{Containers, Record, now, rfc3339};
 use crate::tree::{Owners, Pack};
@@ -47,6 +48,12 @@ fn command() -> Command {
                 .require_equals(true)
                 .default_missing_value("true")
                 .value_parser(value_parser!(bool)),
+        )
+        .arg(
+            Arg::new("include-volumes")
+                .long("include-volumes")
+                .action(ArgAction::SetTrue)
+                .help("Where its volumes are, the image has volumes, too (without what is in them)"),
         )
         .arg(Arg::new("iidfile").long("iidfile").value_name("FILE").help("Write the image's id there"))
         .arg(Arg::new("quiet").long("quiet").short('q').action(ArgAction::SetTrue).help("No remarks on stderr"))
@@ -84,7 +91,16 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let record = found.record().clone();
     let written = Written::of(&host, &record)?;
     let config = written.pin.as_ref().map(Pin::config).unwrap_or_default();
-    let config = change::all_changed(of_container(config, &record), matches)?;
+    let mut config = of_container(config, &record);
+    if matches.get_flag("include-volumes") {
+        let mut volumes = config.volumes().clone().unwrap_or_default();
+        let own = record.run.volumes.iter().filter(|one| !matches!(one, Volume::Tmpfs { .. } | Volume::Image { .. }));
+        for target in own.map(|one| one.target().display().to_string()) {
+            volumes.extend(Some(target).filter(|target| !volumes.contains(target)));
+        }
+        config.set_volumes(Some(volumes).filter(|all| !all.is_empty()));
+    }
+    let config = change::all_changed(config, matches)?;
     let platform = record.platform.as_deref().map(str::parse).transpose()?.unwrap_or_else(Platform::host);
     let created = rfc3339(now());
     let what = Commit {

@@ -16,6 +16,7 @@ pub mod logs;
 pub mod ps;
 pub mod remove;
 pub mod start;
+mod told;
 pub mod top;
 pub mod wait;
 

@@ -15,6 +15,8 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
 
 use super::files::{Files, Maps};
+use super::refused;
+use super::run::args::switch;
 use super::{Globals, Verb, in_namespace};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::volume as codes};
 use crate::tree::{Owners, Pack, Unpack, Within, open_in};
@@ -34,7 +36,9 @@ fn command() -> Command {
     Command::new("rl cp")
         .about(VERB.about)
         .override_usage("rl cp [OPTIONS] CONTAINER:SRC DST|-\n       rl cp [OPTIONS] SRC|- CONTAINER:DST")
-        .arg(Arg::new("archive").long("archive").short('a').action(ArgAction::SetTrue).help("Keep owners, by number"))
+        .arg(switch("archive", "Keep owners, by number").short('a'))
+        // Any word may be a path here, also one that looks like a flag.
+        .arg(switch("overwrite", "Refused").hide(true))
         .arg(
             Arg::new("follow-link")
                 .long("follow-link")
@@ -72,7 +76,10 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let word = |name: &str| matches.get_one::<String>(name).map_or("", String::as_str);
     let (src, dst) = (End::of(word("src")), End::of(word("dst")));
     let follow = matches.get_flag("follow-link");
-    let archive = matches.get_flag("archive");
+    if let (Some(true), Some(refused)) = (matches.get_one::<bool>("overwrite"), refused::flag("cp", "--overwrite")) {
+        return Err(refused);
+    }
+    let archive = matches.get_one::<bool>("archive").copied().unwrap_or(false);
     let (host, base) = match (&src, &dst) {
         (End::Inside(..), _) | (_, End::Inside(..)) => in_namespace(globals, None)?,
         _ => return Err(Error::new(&command_line::USAGE, "rl cp: one side must be CONTAINER:PATH")),

@@ -6,6 +6,7 @@
 pub mod commit;
 pub mod container;
 pub mod cp;
+mod described;
 pub mod diff;
 pub mod exec;
 pub mod explain;

@@ -178,6 +178,11 @@ fn inspect(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     Ok(0)
 }
 
+/// `rl inspect` of a network.
+pub(super) fn inspected(host: &Host, name: &str) -> Result<Value> {
+    Networks::open(&host.dirs).find(name).map(|found| document(&found, &host.dirs))
+}
+
 /// docker's, with the containers that run in it.
 fn document(network: &Definition, dirs: &Dirs) -> Value {
     let ipam: Vec<_> = std::iter::once(&network.v4)

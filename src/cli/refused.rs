@@ -17,7 +17,7 @@ struct Refused {
 const RUN: &[&str] = &["run", "create"];
 
 /// In the order of docs/podman.md.
-const FLAGS: [Refused; 27] = [
+const FLAGS: [Refused; 28] = [
     Refused {
         verbs: RUN,
         flags: &["--pod", "--pod-id-file"],
@@ -164,6 +164,12 @@ const FLAGS: [Refused; 27] = [
         instead: "watch -n SECONDS rl ps; or, without asking again and again: rl events.",
     },
     Refused {
+        verbs: &["cp"],
+        flags: &["--overwrite"],
+        why: "no file takes a directory's place, and no directory a file's",
+        instead: "Take away what is there before: rl exec NAME rm -r PATH.",
+    },
+    Refused {
         verbs: &["start"],
         flags: &["--checkpoint", "--checkpoint-dir"],
         why: "rl keeps no checkpoints: an unprivileged user can't restore one",
@@ -267,7 +273,7 @@ mod tests {
         for verb in HERE.iter().chain(groups) {
             let command = (verb.command)();
             let name = command.get_name().trim_start_matches("rl ").to_owned();
-            for arg in command.get_arguments() {
+            for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
                 let long =
                     arg.get_long_and_visible_aliases().unwrap_or_default().into_iter().map(|long| format!("--{long}"));
                 for word in long.chain(arg.get_short().map(|short| format!("-{short}"))) {

@@ -9,16 +9,16 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use serde_json::{Map, Value, json};
 
 use self::filter::Filter;
-use super::format::{self, Format, Screen};
+use super::described;
+use super::format::{Format, Screen};
 use super::prune::agreed;
 use super::run::env;
 use super::{Globals, Verb, in_namespace};
 use crate::error::{Error, Result, catalog::command_line, catalog::volume as codes};
 use crate::host::Host;
-use crate::volume::{self, Made, Volume, Volumes, backing};
+use crate::volume::{self, Made, Volumes, backing};
 
 /// `rl volume create`.
 pub const CREATE: Verb = Verb { name: "create", about: "Make a volume", command: create_command, run: create };
@@ -137,7 +137,7 @@ fn ls(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let rows: Vec<_> = all
         .iter()
         .map(|one| {
-            let mut row = document(one, &volumes);
+            let mut row = described::document(one, &volumes);
             let labels: Vec<_> = one.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
             row["Labels"] = labels.join(",").into();
             row
@@ -149,21 +149,6 @@ fn ls(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
 
 fn filters(matches: &ArgMatches, volumes: &Volumes) -> Result<Vec<Filter>> {
     matches.get_many::<String>("filter").into_iter().flatten().map(|text| Filter::parse(text, volumes)).collect()
-}
-
-/// docker's.
-fn document(volume: &Volume, volumes: &Volumes) -> Value {
-    let labels: Map<_, _> = volume.labels.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
-    json!({
-        "CreatedAt": format::date(volume.created / 1_000_000_000),
-        "Driver": "local",
-        "Labels": labels,
-        "Mountpoint": volumes.place(volume).unwrap_or_else(|_| volumes.data(&volume.name)).to_string_lossy(),
-        "Name": volume.name,
-        "Options": volume.options,
-        "Scope": "local",
-        "Anonymous": volume.container.is_some(),
-    })
 }
 
 fn inspect_command() -> Command {
@@ -179,11 +164,11 @@ fn inspect(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let (_, volumes) = volumes(globals)?;
     let mut rows = Vec::new();
     if matches.get_flag("all") {
-        rows.extend(volumes.list()?.iter().map(|volume| document(volume, &volumes)));
+        rows.extend(volumes.list()?.iter().map(|volume| described::document(volume, &volumes)));
     }
     for name in names(matches) {
         let found = volumes.find(name)?.ok_or_else(|| Error::new(&codes::NO_VOLUME, format!("{name:?}")))?;
-        rows.push(document(&found, &volumes));
+        rows.push(described::document(&found, &volumes));
     }
     format.print(&rows, &mut Screen::stdout())?;
     Ok(0)

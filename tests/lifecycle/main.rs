@@ -23,6 +23,7 @@ mod restarts;
 mod services;
 mod shown;
 mod soak;
+mod verbs;
 mod volumes;
 
 use std::path::Path;

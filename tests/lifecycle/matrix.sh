@@ -252,6 +252,21 @@ same status 'cp of nothing' cp two:/no/such copied
 same status 'cp to no directory' cp file two:/no/such/dir/
 apart 1 125 'cp from no container' cp nosuch:/x y
 same status 'cp of a missing file' cp nothing two:/srv
+same head 'top of rights' top two capbnd capinh capeff capprm capamb seccomp group groups
+same head 'ps of namespaces' ps --ns
+same status 'volume export' volume export -o data.tar data
+same status 'volume create for an import' volume create copy
+same status 'volume import' volume import copy data.tar
+run out 'what was imported' -v copy:/data $I sh -c 'cat /data/x'
+same out 'volume mount' volume inspect -f '{{.Driver}} {{.Options}}' copy
+same sorted 'volumes by label' volume ls -q --filter label=none
+same out 'volumes by name' volume ls -q --filter name=copy
+same out 'inspect of a volume' inspect --type volume -f '{{.Name}}' copy
+same status 'volume create of a bad option' volume create -o bogus=1
+same status 'volume create with options' volume create -o type=none -o device="$dir" -o o=bind bound
+same out 'its options' volume inspect -f '{{.Options.device}} {{.Options.o}}' bound
+run out 'a directory as a volume' -v bound:/data $I sh -c 'test -d /data && echo there'
+same status 'volume rm with options' volume rm bound
 apart 1 2 'rm of what runs' rm two
 same status 'start of what runs' start two
 same out 'stop' stop -t 5 two

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::filter::until;
 use super::{value, word, words};
 use crate::cli::format::{Format, Screen};
+use crate::cli::run::args::switch;
 use crate::cli::{Globals, Verb};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::state as codes};
 use crate::host::Host;
@@ -27,6 +28,7 @@ fn command() -> Command {
     Command::new("rl events")
         .about(VERB.about)
         .arg(super::flag("no-trunc", "For scripts: nothing is cut"))
+        .arg(switch("stream", "false: what has happened up to now, and no more"))
         .arg(value("since", "TIME", "What happened since that date, or so long ago: 10m"))
         .arg(value("until", "TIME", "End at that date; without it, go on"))
         .arg(
@@ -61,11 +63,12 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
             Err(bad())
         }
     });
+    let streams = matches.get_one::<bool>("stream") != Some(&false);
     let asked = word(matches, "format").filter(|text| !text.is_empty());
     let json = matches!(asked, Some("json" | "{{json .}}"));
     let wanted = Wanted {
-        since: time("since", now())?,
-        until: time("until", u64::MAX)?,
+        since: time("since", if streams { now() } else { 0 })?,
+        until: time("until", if streams { u64::MAX } else { now() })?,
         filters: filters.collect::<Result<_>>()?,
         format: asked.filter(|_| !json).map(|text| Format::parse(Some(text), &[])).transpose()?,
         json,

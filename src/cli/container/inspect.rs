@@ -1,6 +1,6 @@
 //! `rl inspect`: all that is known of a container, in docker's shape, so that templates made for docker work.
 //!
-//! The surprise: a name that no container has may be an image's; docker's inspect looks at both.
+//! The surprise: a name that no container has may be an image's, a volume's or a network's; docker's inspect looks at all of them.
 
 pub(super) mod host;
 pub(super) mod network;
@@ -12,7 +12,7 @@ use super::{flag, names, value, word, words};
 use crate::cli::format::Format;
 use crate::cli::image::{self, inspected};
 use crate::cli::run::detached;
-use crate::cli::{Globals, Verb};
+use crate::cli::{Globals, Verb, described, network as network_verbs};
 use crate::error::{Error, Result, catalog::command_line, catalog::image as image_codes, catalog::state as codes};
 use crate::host::Host;
 use crate::image::Store;
@@ -21,7 +21,8 @@ use crate::spec::{Source, environment};
 use crate::state::{Container, Containers, Phase, RunningFile, rfc3339};
 
 /// The verb.
-pub const VERB: Verb = Verb { name: "inspect", about: "All that is known of containers or images", command, run };
+pub const VERB: Verb =
+    Verb { name: "inspect", about: "All that is known of containers, images, volumes or networks", command, run };
 
 /// What docker shows for a time that has not come.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -30,7 +31,10 @@ fn command() -> Command {
     Command::new("rl inspect")
         .about(VERB.about)
         .arg(value("format", "FORMAT", "json, or a template of Go: '{{.State.Status}}'").short('f'))
-        .arg(value("type", "KIND", "container or image; either by default").short('t'))
+        .arg(
+            value("type", "KIND", "container, image, volume or network; the first that has the name by default")
+                .short('t'),
+        )
         .arg(flag("size", "What it has written, too").short('s'))
         .arg(super::latest())
         .arg(names(false))
@@ -40,8 +44,9 @@ fn command() -> Command {
 fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let format = Format::parse(Some(word(matches, "format").unwrap_or("json")), &[])?;
     let kind = word(matches, "type").unwrap_or("");
-    if !matches!(kind, "" | "all" | "container" | "image") {
-        return Err(Error::new(&command_line::USAGE, format!("--type {kind:?}: expected container or image")));
+    if !matches!(kind, "" | "all" | "container" | "image" | "volume" | "network") {
+        let what = format!("--type {kind:?}: expected container, image, volume or network");
+        return Err(Error::new(&command_line::USAGE, what));
     }
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
     let containers = Containers::open(&host.dirs);
@@ -55,7 +60,7 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     }
     let (mut rows, mut failed) = (Vec::new(), Vec::new());
     for text in &wanted {
-        let found = match if kind == "image" { None } else { Some(containers.find(text)) } {
+        let found = match if matches!(kind, "" | "all" | "container") { Some(containers.find(text)) } else { None } {
             Some(Ok(container)) => {
                 let mut document = document(&container, &host);
                 if matches.get_flag("size") {
@@ -64,10 +69,16 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
                 Ok(document)
             }
             Some(Err(error)) if kind == "container" || *error.entry() != codes::NO_CONTAINER => Err(error),
-            none => store.details(text, None).and_then(|details| inspected(&details)).map_err(|error| match none {
-                Some(Err(nobody)) if *error.entry() == image_codes::IMAGE_NOT_FOUND => nobody,
-                _ => error,
-            }),
+            _ if kind == "volume" => described::volume(&host, text),
+            _ if kind == "network" => network_verbs::inspected(&host, text),
+            none => match store.details(text, None).and_then(|details| inspected(&details)) {
+                Err(error) if *error.entry() == image_codes::IMAGE_NOT_FOUND && kind != "image" => {
+                    // What it is meant to be nobody knows; so it is told that there is no such container.
+                    let other = described::volume(&host, text).or_else(|_| network_verbs::inspected(&host, text));
+                    other.map_err(|_| if let Some(Err(nobody)) = none { nobody } else { error })
+                }
+                image => image,
+            },
         };
         match found {
             Ok(row) => rows.push(row),

@@ -27,6 +27,17 @@ const WIDTH: usize = 20;
 const MOUNT_WIDTH: usize = 15;
 const SECOND: u64 = 1_000_000_000;
 
+/// podman's names of them, and the kernel's.
+const NAMESPACES: [(&str, &str); 7] = [
+    ("CGROUPNS", "cgroup"),
+    ("IPC", "ipc"),
+    ("MNT", "mnt"),
+    ("NET", "net"),
+    ("PIDNS", "pid"),
+    ("USERNS", "user"),
+    ("UTS", "uts"),
+];
+
 fn command() -> Command {
     Command::new("rl ps")
         .about(VERB.about)
@@ -38,13 +49,15 @@ fn command() -> Command {
         .arg(flag("size", "What they have written").short('s'))
         .arg(flag("noheading", "Without the line of names above the columns"))
         .arg(value("sort", "FIELD", "By command, created, id, image, names, runningfor, size or status; else the newest first"))
+        .arg(flag("ns", "The numbers of their namespaces, in place of the other columns"))
         .arg(flag("sync", "For scripts of podman: what is shown is what is"))
         .arg(flag("external", "For scripts of podman: there are no containers of others"))
         .arg(filter::argument().short('f'))
         .arg(value("format", "FORMAT", "json, table, 'table TEMPLATE' or a template of Go: '{{.ID}} {{.Status}}'"))
         .after_help(
             "Fields: .ID .Names .Image .ImageID .Command .CreatedAt .RunningFor .Ports .State .Status .Size .Labels .Mounts .Networks \
-             .LocalVolumes .Pid .ExitCode .Restarts\n\nExamples:\n  rl ps -a --filter status=exited\n  rl rm $(rl ps -aq)",
+             .LocalVolumes .Pid .ExitCode .Restarts .Created .StartedAt .ExitedAt .Exited .AutoRemove .CIDFile, and with --ns .CGROUPNS \
+             .IPC .MNT .NET .PIDNS .USERNS .UTS\n\nExamples:\n  rl ps -a --filter status=exited\n  rl rm $(rl ps -aq)",
         )
 }
 
@@ -54,7 +67,7 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let format = if matches.get_flag("quiet") && Format::is_table(asked) {
         Format::parse(Some("{{.ID}}"), &[])?
     } else {
-        Format::parse(asked, &columns(size))?
+        Format::parse(asked, &if matches.get_flag("ns") { of_namespaces() } else { columns(size) })?
     };
     let format = if matches.get_flag("noheading") { format.without_heading() } else { format };
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
@@ -68,6 +81,9 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let whole = matches.get_flag("no-trunc");
     let needs_size = size || asked.is_some_and(|text| text.contains(".Size"));
     let time = now();
+    // Each is a look at a process.
+    let asks = |text: &str| text.contains("json") || NAMESPACES.iter().any(|(name, _)| text.contains(name));
+    let needs_namespaces = matches.get_flag("ns") || asked.is_some_and(asks);
     if let Some(field) = word(matches, "sort") {
         sort(&mut all, field, &host.dirs)?;
     }
@@ -75,6 +91,9 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         .iter()
         .map(|container| {
             let mut row = row(container, whole, time);
+            if needs_namespaces && let Value::Object(row) = &mut row {
+                row.extend(namespaces(container));
+            }
             if needs_size {
                 row["Size"] = size_with_image(&host.dirs, container).into();
             }
@@ -137,10 +156,40 @@ fn columns(size: bool) -> Vec<(&'static str, &'static str)> {
     columns
 }
 
+/// podman's.
+fn of_namespaces() -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("CONTAINER ID", "{{.ID}}"),
+        ("NAMES", "{{.Names}}"),
+        ("PID", "{{.Pid}}"),
+        ("CGROUPNS", "{{.CGROUPNS}}"),
+        ("IPC", "{{.IPC}}"),
+        ("MNT", "{{.MNT}}"),
+        ("NET", "{{.NET}}"),
+        ("PIDNS", "{{.PIDNS}}"),
+        ("USERNS", "{{.USERNS}}"),
+        ("UTS", "{{.UTS}}"),
+    ]
+}
+
+/// Numbers of the namespaces of what runs.
+fn namespaces(container: &Container) -> Map<String, Value> {
+    let number = |kind: &str| {
+        let pid = container.running.as_ref()?.pid;
+        let link = std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok()?;
+        let text = link.to_string_lossy().into_owned();
+        Some(text.split_once('[')?.1.trim_end_matches(']').to_owned())
+    };
+    NAMESPACES.iter().map(|(name, kind)| ((*name).to_owned(), number(kind).unwrap_or_default().into())).collect()
+}
+
 fn row(container: &Container, whole: bool, time: u64) -> Value {
     let record = &container.record;
     let labels: Map<String, Value> = record.labels().into_iter().map(|(name, value)| (name, value.into())).collect();
     let last = container.status.as_ref().map(|status| status.settled());
+    let running = container.running.as_ref().map(|running| running.started);
+    let started = running.or(last.as_ref().map(|last| last.started));
+    let ended = last.as_ref().filter(|_| running.is_none()).and_then(|last| last.finished);
     json!({
         "ID": if whole { &record.id } else { container.short() },
         "Names": record.name,
@@ -160,6 +209,13 @@ fn row(container: &Container, whole: bool, time: u64) -> Value {
         "Pid": container.running.as_ref().map_or(0, |running| running.pid.as_raw()),
         "ExitCode": last.as_ref().map_or(0, |last| last.exit),
         "Restarts": last.as_ref().map_or(0, |last| last.restarts),
+        // podman's, with its seconds since 1970.
+        "Created": record.created / SECOND,
+        "StartedAt": started.unwrap_or(0) / SECOND,
+        "Exited": ended.is_some(),
+        "ExitedAt": ended.unwrap_or(0) / SECOND,
+        "AutoRemove": record.run.remove,
+        "CIDFile": record.run.cidfile.as_ref().map_or_else(String::new, |path| path.display().to_string()),
     })
 }
 

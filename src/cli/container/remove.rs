@@ -14,6 +14,7 @@ use crate::error::{Error, Result, catalog::state as codes};
 use crate::host::Dirs;
 use crate::runtime::container as runtime;
 use crate::runtime::container::collect_one;
+use crate::spec::network::Network;
 use crate::state::{self, Container, Containers};
 use crate::volume;
 
@@ -29,7 +30,45 @@ fn rm_command() -> Command {
         .arg(flag("force", "Kill what runs; what is not there is no error").short('f'))
         .arg(flag("volumes", "Its anonymous volumes, too").short('v'))
         .arg(flag("ignore", "A container that is not there is no error").short('i'))
+        .arg(flag("depend", "Before it, those that are in its network (--network container:NAME)"))
         .arg(end::timeout())
+}
+
+/// Whoever is in the network of one of them goes before it, and is named before it.
+fn with_dependents(containers: &Containers, wanted: Vec<String>) -> Result<Vec<String>> {
+    let all = super::list(containers)?;
+    let (mut order, mut seen, mut looked_at): (Vec<String>, Vec<String>, Vec<String>) = Default::default();
+    let mut left: Vec<String> = wanted.into_iter().rev().collect();
+    while let Some(text) = left.pop() {
+        let Ok(found) = containers.find(&text) else {
+            // It is told where it is removed.
+            order.push(text);
+            continue;
+        };
+        let record = &found.record;
+        if seen.contains(&record.id) {
+            continue;
+        }
+        let in_its_network = |other: &&Container| match &other.record.run.network {
+            Network::Container(name) => {
+                *name == record.name || (!name.is_empty() && record.id.starts_with(name.as_str()))
+            }
+            _ => false,
+        };
+        let before = all.iter().filter(in_its_network).map(|other| &other.record);
+        let before = before.filter(|other| other.id != record.id && !seen.contains(&other.id));
+        let before: Vec<_> = before.map(|other| other.name.clone()).collect();
+        // Names may lead in a circle, when they were given anew.
+        if before.is_empty() || looked_at.contains(&record.id) {
+            seen.push(record.id.clone());
+            order.push(text);
+        } else {
+            looked_at.push(record.id.clone());
+            left.push(text);
+            left.extend(before);
+        }
+    }
+    Ok(order)
 }
 
 fn rm(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
@@ -38,6 +77,7 @@ fn rm(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let force = matches.get_flag("force");
     let timeout = end::seconds(matches)?.unwrap_or(Some(Duration::ZERO));
     let wanted = chosen::chosen(&containers, matches, "rm", chosen::any)?;
+    let wanted = if matches.get_flag("depend") { with_dependents(&containers, wanted)? } else { wanted };
     let lenient = force || matches.get_flag("ignore");
     Ok(each(&wanted, |text| {
         let container = match containers.find(text) {

@@ -17,7 +17,7 @@ use crate::state::{Containers, now};
 pub const VERB: Verb = Verb { name: "top", about: "The processes of a container", command, run };
 
 /// Which each column is: its name of `ps -o`, its heading.
-const COLUMNS: [(&str, &str); 27] = [
+const COLUMNS: [(&str, &str); 39] = [
     ("user", "USER"),
     ("uid", "UID"),
     ("huser", "HUSER"),
@@ -45,6 +45,18 @@ const COLUMNS: [(&str, &str); 27] = [
     ("comm", "COMMAND"),
     ("cmd", "CMD"),
     ("args", "COMMAND"),
+    ("ruser", "RUSER"),
+    ("group", "GROUP"),
+    ("rgroup", "RGROUP"),
+    ("groups", "GROUPS"),
+    ("hgroup", "HGROUP"),
+    ("hgroups", "HGROUPS"),
+    ("capeff", "EFFECTIVE CAPS"),
+    ("capprm", "PERMITTED CAPS"),
+    ("capinh", "INHERITED CAPS"),
+    ("capbnd", "BOUNDING CAPS"),
+    ("capamb", "AMBIENT CAPS"),
+    ("seccomp", "SECCOMP"),
 ];
 const FULL: [&str; 8] = ["uid", "pid", "ppid", "c", "stime", "tty", "time", "cmd"];
 const AUX: [&str; 11] = ["user", "pid", "pcpu", "pmem", "vsz", "rss", "tty", "stat", "start", "time", "args"];
@@ -64,7 +76,7 @@ fn command() -> Command {
         )
         .after_help(
             "Columns: user uid huser pid hpid cpid ppid pgid sid c pcpu pmem vsz rss tty stat s stime start etime etimes time nlwp ni comm \
-             cmd args.\nPids are the host's; cpid is the container's own number. Users are the container's; huser is the host's. Times are \
+             cmd args ruser group rgroup groups hgroup hgroups capeff capprm capinh capbnd capamb seccomp.\nPids are the host's; cpid is the container's own number. Users are the container's; huser is the host's. Times are \
              UTC.\n\nExamples:\n  rl top web\n  rl top web aux\n  rl top web -o pid,pcpu,args\n  rl top web cpid user comm",
         )
 }
@@ -148,23 +160,37 @@ fn columns(words: &[&str]) -> Result<Vec<(&'static str, &'static str)>> {
 }
 
 /// The container's uids: what its map makes of the host's.
-struct Users(Vec<(u32, u32, u32)>);
+pub(super) struct Users {
+    uids: Vec<(u32, u32, u32)>,
+    gids: Vec<(u32, u32, u32)>,
+}
 
 impl Users {
     /// Readable by everybody; without a line the numbers are the same.
     fn of(first: i32) -> Self {
-        let text = std::fs::read_to_string(format!("/proc/{first}/uid_map")).unwrap_or_default();
         let line = |line: &str| {
             let mut words = line.split_ascii_whitespace().map(str::parse);
             Some((words.next()?.ok()?, words.next()?.ok()?, words.next()?.ok()?))
         };
-        Self(text.lines().filter_map(line).collect())
+        let map = |kind: &str| {
+            let text = std::fs::read_to_string(format!("/proc/{first}/{kind}_map")).unwrap_or_default();
+            text.lines().filter_map(line).collect()
+        };
+        Self { uids: map("uid"), gids: map("gid") }
     }
 
-    fn inside(&self, uid: u32) -> u32 {
-        let fits = |(_, outside, count): &&(u32, u32, u32)| uid >= *outside && uid - outside < *count;
-        self.0.iter().find(fits).map_or(uid, |(inside, outside, _)| inside + (uid - outside))
+    pub(super) fn inside(&self, uid: u32) -> u32 {
+        inside(&self.uids, uid)
     }
+
+    pub(super) fn group_inside(&self, gid: u32) -> u32 {
+        inside(&self.gids, gid)
+    }
+}
+
+fn inside(map: &[(u32, u32, u32)], id: u32) -> u32 {
+    let fits = |(_, outside, count): &&(u32, u32, u32)| id >= *outside && id - outside < *count;
+    map.iter().find(fits).map_or(id, |(inside, outside, _)| inside + (id - outside))
 }
 
 fn total_memory() -> f64 {
@@ -199,7 +225,8 @@ fn cell(name: &str, process: &Process, users: &Users, memory: f64) -> String {
         "nlwp" => process.threads.to_string(),
         "ni" => process.nice.to_string(),
         "comm" => process.name.clone(),
-        _ => process.command.clone(),
+        "args" | "cmd" => process.command.clone(),
+        other => super::told::told(other, process.pid, users),
     }
 }
 
@@ -253,7 +280,7 @@ mod tests {
     fn times_and_users_are_ps_s() {
         assert_eq!((elapsed(59.9, false).as_str(), elapsed(59.9, true).as_str()), ("00:59", "00:00:59"));
         assert_eq!(elapsed(90_061.0, false), "1-01:01:01");
-        let users = Users(vec![(0, 1000, 1), (1, 100_000, 65_536)]);
+        let users = Users { uids: vec![(0, 1000, 1), (1, 100_000, 65_536)], gids: Vec::new() };
         assert_eq!((users.inside(1000), users.inside(100_032), users.inside(5)), (0, 33, 5));
     }
 }
