@@ -112,6 +112,34 @@ mod as_user {
     }
 
     #[test]
+    fn names_are_answered_over_tcp_as_well_and_to_who_asks_with_edns() {
+        if !works() {
+            return;
+        }
+        let rl = Rl::with_debian();
+        rl.run(&["network", "create", "--ipv6", "--subnet=10.78.10.0/24", "--subnet=fd78:10::/64", "web"]).success();
+        let mut first = up(&rl, &["--name=first", "--network=web"], IDLE);
+        // Two questions on one connection, the second with EDNS (1232 bytes); each answer's id, code, addresses and whether it has EDNS.
+        let script = r#"use IO::Socket::IP;
+            for my $server ("10.78.10.1", "fd78:10::1") {
+                my $s = IO::Socket::IP->new(PeerHost => $server, PeerPort => 53, Proto => "tcp") or die "$server: $@";
+                my $asked = pack("C/a C/a", "first", "") . pack("n2", 1, 1);
+                my $opt = pack("C n2 N n", 0, 41, 1232, 0, 0);
+                for my $question (pack("n6", 7, 0x100, 1, 0, 0, 0) . $asked, pack("n6", 8, 0x100, 1, 0, 0, 1) . $asked . $opt) {
+                    print $s pack("n/a", $question); $s->flush;
+                    read($s, my $length, 2) == 2 or die; read($s, my $answer, unpack("n", $length)) or die;
+                    my ($id, $flags, $q, $a, $ns, $more) = unpack("n6", $answer);
+                    print "$id code ", $flags & 15, " addresses $a edns $more ", $answer =~ /\x0a\x4e\x0a\x02/s ? "right" : "wrong", "\n";
+                }
+            }"#;
+        let words = ["run", "--rm", "--name=asking", "--network=web", "debian", "perl", "-e", script];
+        let both = "7 code 0 addresses 1 edns 0 right\n8 code 0 addresses 1 edns 1 right\n";
+        assert_eq!(rl.run(&words).success().stdout, both.repeat(2));
+        first.close_stdin();
+        first.finish().success();
+    }
+
+    #[test]
     fn who_answers_for_names_has_no_rights_and_is_replaced_when_it_was_killed() {
         if !works() {
             return;
@@ -184,6 +212,13 @@ mod as_user {
             crate::lab::inside("finding::body::an_internal_network_beside_another_takes_nothing_from_it");
         }
     }
+
+    #[test]
+    fn an_answer_that_fits_into_no_packet_comes_over_tcp_from_outside() {
+        if works() {
+            crate::lab::inside("finding::body::an_answer_that_fits_into_no_packet_comes_over_tcp_from_outside");
+        }
+    }
 }
 
 mod body {
@@ -207,5 +242,24 @@ mod body {
         let alone = ["run", "--rm", "--network=inner", "busybox", "nslookup", "any.example"];
         let alone = rl.run(&alone).fails_with(1);
         assert!(alone.stdout.contains("NXDOMAIN"), "{}", alone.stdout);
+    }
+
+    #[test]
+    #[ignore = "a body"]
+    fn an_answer_that_fits_into_no_packet_comes_over_tcp_from_outside() {
+        let (lab, rl) = (Lab::new(), Rl::with_debian());
+        lab.resolves_over_tcp(&format!("{SECOND}:53"), [203, 0, 113, 5]);
+        resolver(&rl, &format!("nameserver {SECOND}\n"));
+        rl.run(&["network", "create", "web"]).success();
+        let look = "getent ahostsv4 any.example | sed -n 's/ *STREAM.*//p'";
+        let guarded = ["--egress=allow=any.example"];
+        for network in [&["--network=web"][..], &guarded, &["--network=web", guarded[0]]] {
+            // Over UDP it is the C library that asks again, over TCP.
+            for options in ["", "use-vc"] {
+                let options = format!("--env=RES_OPTIONS={options}");
+                let words = [&["run", "--rm", &options][..], network, &["debian", "sh", "-c", look]].concat();
+                assert_eq!(rl.run(&words).success().stdout, "203.0.113.5\n", "{network:?} {options}");
+            }
+        }
     }
 }

@@ -123,6 +123,33 @@ impl Lab {
             }
         });
     }
+
+    /// A DNS server on the second host as [`Lab::resolves`] has it, which says over UDP that it has to be asked over TCP.
+    pub fn resolves_over_tcp(&self, address: &str, answer: [u8; 4]) {
+        let (udp, tcp) =
+            self.on_second(|| (UdpSocket::bind(address).expect(address), TcpListener::bind(address).expect(address)));
+        std::thread::spawn(move || {
+            let mut packet = [0; 512];
+            while let Ok((count, client)) = udp.recv_from(&mut packet) {
+                let mut question = packet[..count].to_vec();
+                question[2..12].copy_from_slice(&[0x83, 0x80, 0, 1, 0, 0, 0, 0, 0, 0]);
+                let end = question[12..].iter().position(|byte| *byte == 0).unwrap_or_default() + 17;
+                let _ = udp.send_to(&question[..end.min(count)], client);
+            }
+        });
+        std::thread::spawn(move || {
+            while let Ok((mut client, _)) = tcp.accept() {
+                let mut length = [0; 2];
+                while client.read_exact(&mut length).is_ok() {
+                    let mut packet = vec![0; usize::from(u16::from_be_bytes(length))];
+                    let reply = client.read_exact(&mut packet).ok().and_then(|()| reply(&packet, answer));
+                    let Some(reply) = reply else { break };
+                    let length = u16::try_from(reply.len()).expect("short").to_be_bytes();
+                    let _ = client.write_all(&[&length[..], &reply].concat());
+                }
+            }
+        });
+    }
 }
 
 impl Drop for Lab {

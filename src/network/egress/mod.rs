@@ -12,7 +12,7 @@ mod rules;
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::path::PathBuf;
 
@@ -23,6 +23,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::Mode;
 
+use super::dns::Listener;
 use super::forward::Forwarder;
 use crate::error::{Context, Error, Result, catalog::network as codes};
 use crate::host::procfs;
@@ -93,7 +94,7 @@ fn serve(guard: &Guard, nft: PathBuf, mut tell: std::io::PipeWriter) -> u8 {
 }
 
 /// A namespace with its rules, and no rights left but that of adding addresses to them.
-fn settle(guard: &Guard, nft: &std::path::Path, tell: std::os::fd::RawFd) -> Result<Option<UdpSocket>, String> {
+fn settle(guard: &Guard, nft: &std::path::Path, tell: std::os::fd::RawFd) -> Result<Option<Listener>, String> {
     let failed = |what: &str, errno: Errno| format!("{what}: {errno}");
     close_all_but(&mut [tell]).map_err(|errno| failed("close what is open", errno))?;
     null_stdio().map_err(|errno| failed("open /dev/null", errno))?;
@@ -107,7 +108,7 @@ fn settle(guard: &Guard, nft: &std::path::Path, tell: std::os::fd::RawFd) -> Res
     }
     let names = guard.egress.has_names(guard.peers);
     nft::load(nft, &rules::table(&guard.egress, names))?;
-    let socket = names.then(|| UdpSocket::bind((Ipv4Addr::from(RESOLVER), 53)));
+    let socket = names.then(|| Listener::bind((Ipv4Addr::from(RESOLVER), 53).into()));
     let socket = socket.transpose().map_err(|error| format!("listen for questions to DNS: {error}"))?;
     process::hide_arguments("rl: egress");
     let _ = prctl::set_name(c"rl: egress");

@@ -32,7 +32,7 @@ pub(super) fn table(egress: &Egress, names: bool) -> String {
         );
     }
     if names {
-        let _ = writeln!(rules, "meta mark {MARK} udp dport 53 accept");
+        let _ = writeln!(rules, "meta mark {MARK} meta l4proto {{ tcp, udp }} th dport 53 accept");
     }
     for Block { address, bits, port } in &egress.networks {
         let family = if address.is_ipv4() { "ip" } else { "ip6" };

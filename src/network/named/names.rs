@@ -11,19 +11,19 @@ use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use simple_dns::rdata::{PTR, RData};
-use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, RCODE, ResourceRecord, TYPE};
+use hickory_server::proto::op::{Message, ResponseCode};
+use hickory_server::proto::rr::rdata::PTR;
+use hickory_server::proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use hickory_server::server::RequestInfo;
 
 use super::{Lease, Leases, VERSION, list};
-use crate::network::dns::{self, Asked, Judge, Verdict, records, refusal, reply};
+use crate::network::dns::{self, Answer, Judge, Verdict, records};
 use crate::state;
 
 /// A container may have another address a moment later.
 const TTL: u32 = 0;
 /// podman's domain of all containers.
 const DOMAIN: &str = ".dns.podman";
-/// A flag of the second byte behind the id: the server speaks for the name itself.
-const AUTHORITATIVE: u8 = 0x04;
 
 pub(super) struct Names {
     /// `RUN`.
@@ -87,67 +87,62 @@ impl Lease {
 }
 
 impl Judge for Names {
-    fn judge(&mut self, client: IpAddr, text: &[u8]) -> Verdict {
-        let Ok(packet) = Packet::parse(text) else { return Verdict::Drop };
-        let [question] = packet.questions.as_slice() else { return Verdict::Drop };
-        if packet.has_flags(PacketFlag::RESPONSE) {
-            return Verdict::Drop;
-        }
+    fn judge(&mut self, question: &RequestInfo<'_>, text: &[u8]) -> Verdict {
         self.look();
-        let shown = self.shown_to(client);
-        let answer = |code, flags, records| reply(&packet, code, flags, records).map_or(Verdict::Drop, Verdict::Answer);
-        let asked = dns::name(&question.qname);
-        if question.qclass == QCLASS::CLASS(CLASS::IN)
-            && let Some(records) = known(&shown, &asked, &question.qname, question.qtype)
+        let shown = self.shown_to(question.src.ip());
+        let query = question.query.original();
+        let asked = dns::name(query);
+        if query.query_class() == DNSClass::IN
+            && let Some(records) = known(&shown, &asked, query.name(), query.query_type())
         {
-            return answer(RCODE::NoError, PacketFlag::AUTHORITATIVE_ANSWER, records);
+            let mut answer = Answer::new(question.metadata, ResponseCode::NoError);
+            answer.metadata.authoritative = true;
+            answer.records = records;
+            return Verdict::Answer(answer);
         }
         let code = if !asked.contains('.') || asked.ends_with(DOMAIN) {
-            RCODE::NameError
-        } else if !packet.has_flags(PacketFlag::RECURSION_DESIRED) {
-            RCODE::Refused
+            ResponseCode::NXDomain
+        } else if !question.metadata.recursion_desired {
+            ResponseCode::Refused
         } else if self.way_out {
-            return outside(text, asked);
+            match outside(text) {
+                Some(query) => return Verdict::Ask(query),
+                None => ResponseCode::ServFail,
+            }
         } else if shown.len() > 1 {
             // A resolver of its other networks may know whom to ask, and is asked next.
-            RCODE::Refused
+            ResponseCode::Refused
         } else {
-            RCODE::NameError
+            ResponseCode::NXDomain
         };
-        answer(code, PacketFlag::empty(), Vec::new())
+        Verdict::Answer(Answer::new(question.metadata, code))
     }
 
-    fn hear(&mut self, asked: &Asked, answer: &[u8]) -> Option<Vec<u8>> {
-        let mut answer = answer.to_vec();
-        answer.get_mut(..2)?.copy_from_slice(asked.question.get(..2)?);
+    fn hear(&mut self, question: &RequestInfo<'_>, answer: Message) -> Option<Answer> {
+        let mut answer = Answer::passed_on(question.metadata, answer);
         // That is only said of what this process knows itself.
-        *answer.get_mut(2)? &= !AUTHORITATIVE;
+        answer.metadata.authoritative = false;
         Some(answer)
     }
 }
 
 /// The question goes on as it is, but for its id.
-fn outside(text: &[u8], name: String) -> Verdict {
+fn outside(text: &[u8]) -> Option<Vec<u8>> {
     let mut query = text.to_vec();
-    match (dns::unguessable(), query.get_mut(..2)) {
-        (Some(id), Some(place)) => {
-            place.copy_from_slice(&id);
-            Verdict::Ask(Asked { question: text.to_vec(), query, name })
-        }
-        _ => refusal(text, RCODE::ServerFailure).map_or(Verdict::Drop, Verdict::Answer),
-    }
+    query.get_mut(..2)?.copy_from_slice(&dns::unguessable()?);
+    Some(query)
 }
 
 /// What these lists say to a question; None: they do not know the name.
-fn known<'a>(shown: &[&Leases], asked: &str, name: &Name<'a>, kind: QTYPE) -> Option<Vec<ResourceRecord<'a>>> {
+fn known(shown: &[&Leases], asked: &str, name: &Name, kind: RecordType) -> Option<Vec<Record>> {
     let all = || shown.iter().flat_map(|list| &list.leases);
     if let Some(address) = reversed(asked) {
         let found = all().find(|lease| lease.has(address))?;
         let record = |own: &String| {
-            let own = Name::new(own).ok()?.into_owned();
-            Some(ResourceRecord::new(name.clone(), CLASS::IN, TTL, RData::PTR(PTR(own))))
+            let own = Name::from_labels(own.split('.').map(str::as_bytes)).ok()?;
+            Some(Record::from_rdata(name.clone(), TTL, RData::PTR(PTR(own))))
         };
-        return Some(found.names.iter().filter(|_| kind == QTYPE::TYPE(TYPE::PTR)).filter_map(record).collect());
+        return Some(found.names.iter().filter(|_| kind == RecordType::PTR).filter_map(record).collect());
     }
     let asked = asked.strip_suffix(DOMAIN).unwrap_or(asked);
     // One that has just ended may be in the list for a moment longer.
@@ -157,8 +152,8 @@ fn known<'a>(shown: &[&Leases], asked: &str, name: &Name<'a>, kind: QTYPE) -> Op
         return None;
     }
     let addresses: Vec<IpAddr> = match kind {
-        QTYPE::TYPE(TYPE::A) => found.iter().map(|lease| lease.ip).collect(),
-        QTYPE::TYPE(TYPE::AAAA) => found.iter().filter_map(|lease| lease.ip6).collect(),
+        RecordType::A => found.iter().map(|lease| lease.ip).collect(),
+        RecordType::AAAA => found.iter().filter_map(|lease| lease.ip6).collect(),
         _ => Vec::new(),
     };
     Some(records(name, &addresses, TTL))

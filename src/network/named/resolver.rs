@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{IpAddr, UdpSocket};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 
 use super::names::Names;
-use crate::network::dns::{self, Resolvers};
+use crate::network::dns::{self, Listener, Resolvers};
 use crate::network::egress::null_stdio;
 use crate::network::forward::Forwarder;
 use crate::spec::networks::Definition;
@@ -53,11 +53,11 @@ fn serve(network: &Definition, held: &File, run: &Path, mut tell: std::io::PipeW
     drop(tell);
     let (Ok(listeners), Ok(())) = (settled, told) else { return 1 };
     let servers = network.upstream();
-    let mut names = Names::new(run, &network.name, !servers.is_empty());
-    dns::serve(&listeners, &Resolvers { addresses: &servers, mark: None }, &mut names)
+    let names = Names::new(run, &network.name, !servers.is_empty());
+    dns::serve(listeners, Resolvers { addresses: servers, mark: None }, names)
 }
 
-fn settle(network: &Definition, held: &File, tell: RawFd) -> Result<Vec<UdpSocket>, String> {
+fn settle(network: &Definition, held: &File, tell: RawFd) -> Result<Vec<Listener>, String> {
     let failed = |what: &str, errno: Errno| format!("{what}: {errno}");
     setns(held, CloneFlags::CLONE_NEWNET).map_err(|errno| failed("enter the network", errno))?;
     close_all_but(&mut [tell]).map_err(|errno| failed("close what is open", errno))?;
@@ -65,7 +65,7 @@ fn settle(network: &Definition, held: &File, tell: RawFd) -> Result<Vec<UdpSocke
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(|errno| failed("sigprocmask", errno))?;
     let gateways = std::iter::once(&network.v4).chain(&network.v6).map(|subnet| subnet.gateway);
     let listen =
-        |address: IpAddr| UdpSocket::bind((address, 53)).map_err(|error| format!("listen at {address}: {error}"));
+        |address: IpAddr| Listener::bind((address, 53).into()).map_err(|error| format!("listen at {address}: {error}"));
     let listeners = gateways.map(listen).collect::<Result<Vec<_>, _>>()?;
     process::hide_arguments("rl: names");
     let _ = prctl::set_name(c"rl: names");

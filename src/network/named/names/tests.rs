@@ -1,8 +1,10 @@
 //! Who finds whom, by lists that the tests write; and what is said to questions of other kinds.
 
+use hickory_server::net::xfer::Protocol;
+use hickory_server::proto::op::{MessageType, OpCode, Query};
+use hickory_server::server::Request;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use simple_dns::Question;
 
 use super::*;
 use crate::host::procfs;
@@ -44,29 +46,37 @@ impl Lab {
     }
 }
 
-fn question(name: &str, kind: TYPE) -> Vec<u8> {
-    let mut packet = Packet::new_query(7);
-    packet.set_flags(PacketFlag::RECURSION_DESIRED);
-    packet.questions.push(Question::new(Name::new_unchecked(name), QTYPE::TYPE(kind), QCLASS::CLASS(CLASS::IN), false));
-    packet.build_bytes_vec().expect("bytes")
+fn question(name: &str, kind: RecordType) -> Vec<u8> {
+    let mut message = Message::new(7, MessageType::Query, OpCode::Query);
+    message.metadata.recursion_desired = true;
+    let labels = name.split('.').filter(|label| !label.is_empty()).map(str::as_bytes);
+    message.add_query(Query::query(Name::from_labels(labels).expect("a name"), kind));
+    message.to_vec().expect("bytes")
+}
+
+fn request(client: &str, text: &[u8]) -> Option<Request> {
+    let client = (client.parse::<IpAddr>().expect("an address"), 4321).into();
+    Request::from_bytes(text.to_vec(), client, Protocol::Udp).ok()
+}
+
+fn judged(names: &mut Names, client: &str, name: &str, kind: RecordType) -> Verdict {
+    let request = request(client, &question(name, kind)).expect("a question");
+    names.judge(&request.request_info().expect("one"), request.as_slice())
 }
 
 /// The addresses, or what else becomes of the question.
 fn asked(names: &mut Names, client: &str, name: &str) -> String {
-    match names.judge(client.parse().expect("an address"), &question(name, TYPE::A)) {
-        Verdict::Drop => "dropped".to_owned(),
-        Verdict::Ask(asked) => format!("outside: {}", asked.name),
-        Verdict::Answer(text) => {
-            let packet = Packet::parse(&text).expect("an answer");
-            if packet.rcode() != RCODE::NoError {
-                return format!("{:?}", packet.rcode());
-            }
-            assert!(packet.has_flags(PacketFlag::AUTHORITATIVE_ANSWER));
-            let address = |record: &ResourceRecord<'_>| match &record.rdata {
-                RData::A(a) => std::net::Ipv4Addr::from_bits(a.address).to_string(),
-                other => format!("{other:?}"),
-            };
-            packet.answers.iter().map(address).collect::<Vec<_>>().join(" ")
+    match judged(names, client, name, RecordType::A) {
+        Verdict::Ask(query) => {
+            let query = Message::from_vec(&query).expect("a question");
+            format!("outside: {}", dns::name(&query.queries[0]))
+        }
+        Verdict::Answer(answer) if answer.metadata.response_code != ResponseCode::NoError => {
+            format!("{:?}", answer.metadata.response_code)
+        }
+        Verdict::Answer(answer) => {
+            assert!(answer.metadata.authoritative && answer.metadata.id == 7);
+            answer.records.iter().map(|record| record.data.to_string()).collect::<Vec<_>>().join(" ")
         }
     }
 }
@@ -85,11 +95,11 @@ fn containers_are_found_in_every_network_of_who_asks_and_in_no_other() {
     assert_eq!(asked(&mut b, "10.2.0.3", "alone"), "10.1.0.2");
     // Who is in one alone, and who is nobody that is known.
     for client in ["10.1.0.2", "10.1.0.99"] {
-        assert_eq!(asked(&mut a, client, "db"), "NameError", "{client}");
+        assert_eq!(asked(&mut a, client, "db"), "NXDomain", "{client}");
         assert_eq!(asked(&mut a, client, "both"), "10.1.0.3", "{client}");
     }
-    assert_eq!(asked(&mut a, "10.1.0.3", "far"), "NameError");
-    assert_eq!(asked(&mut b, "10.2.0.4", "alone"), "NameError");
+    assert_eq!(asked(&mut a, "10.1.0.3", "far"), "NXDomain");
+    assert_eq!(asked(&mut b, "10.2.0.4", "alone"), "NXDomain");
 }
 
 #[test]
@@ -98,7 +108,7 @@ fn a_change_is_known_to_the_next_question() {
     lab.lists("a", true, &[("1", "one", "10.1.0.2")]);
     let mut names = lab.names("a", true);
     for round in 3..50 {
-        assert_eq!(asked(&mut names, "10.1.0.2", "two"), "NameError");
+        assert_eq!(asked(&mut names, "10.1.0.2", "two"), "NXDomain");
         let two = format!("10.1.0.{round}");
         lab.lists("a", true, &[("1", "one", "10.1.0.2"), ("2", "two", &two)]);
         assert_eq!(asked(&mut names, "10.1.0.2", "two"), two);
@@ -111,7 +121,7 @@ fn a_network_without_names_has_none_elsewhere_either() {
     let lab = Lab::new();
     lab.lists("a", true, &[("1", "one", "10.1.0.2")]);
     lab.lists("plain", false, &[("1", "one", "10.2.0.2"), ("2", "two", "10.2.0.3")]);
-    assert_eq!(asked(&mut lab.names("a", true), "10.1.0.2", "two"), "NameError");
+    assert_eq!(asked(&mut lab.names("a", true), "10.1.0.2", "two"), "NXDomain");
 }
 
 #[test]
@@ -122,8 +132,8 @@ fn a_container_that_has_ended_has_no_name_and_is_in_no_other_network_any_more() 
     let mut list: Leases = state::read_versioned(&list(lab.0.path(), "b"), VERSION).expect("a list").expect("there");
     list.leases[0].start_time = 1;
     lab.writes("b", &list);
-    assert_eq!(asked(&mut lab.names("a", true), "10.1.0.2", "two"), "NameError");
-    assert_eq!(asked(&mut lab.names("b", true), "10.2.0.3", "one"), "NameError");
+    assert_eq!(asked(&mut lab.names("a", true), "10.1.0.2", "two"), "NXDomain");
+    assert_eq!(asked(&mut lab.names("b", true), "10.2.0.3", "one"), "NXDomain");
 }
 
 #[test]
@@ -133,28 +143,30 @@ fn other_names_are_asked_for_outside_where_there_is_a_way() {
     lab.lists("b", true, &[("1", "one", "10.2.0.2")]);
     let mut names = lab.names("a", true);
     assert_eq!(asked(&mut names, "10.1.0.2", "Www.Example"), "outside: www.example");
-    assert_eq!(asked(&mut names, "10.1.0.2", "www"), "NameError");
-    assert_eq!(asked(&mut names, "10.1.0.2", "x.dns.podman"), "NameError");
+    assert_eq!(asked(&mut names, "10.1.0.2", "www"), "NXDomain");
+    assert_eq!(asked(&mut names, "10.1.0.2", "x.dns.podman"), "NXDomain");
     // An internal one: of its other network's resolver, where it has one.
     let mut names = lab.names("a", false);
     assert_eq!(asked(&mut names, "10.1.0.2", "www.example"), "Refused");
-    assert_eq!(asked(&mut names, "10.1.0.3", "www.example"), "NameError");
+    assert_eq!(asked(&mut names, "10.1.0.3", "www.example"), "NXDomain");
 }
 
 #[test]
 fn what_goes_out_has_another_id_and_what_comes_back_its_own() {
     let lab = Lab::new();
     let mut names = lab.names("a", true);
-    let client = [10, 1, 0, 2].into();
+    let text = question("www.example", RecordType::TXT);
+    let request = request("10.1.0.2", &text).expect("a question");
+    let asked = request.request_info().expect("one");
     let ids: Vec<Vec<u8>> = (0..8)
         .map(|_| {
-            let Verdict::Ask(asked) = names.judge(client, &question("www.example", TYPE::TXT)) else { panic!("asked") };
-            assert_eq!(asked.query[2..], asked.question[2..]);
-            let mut answer = asked.query.clone();
-            answer[2] |= 0x80 | AUTHORITATIVE;
-            let heard = names.hear(&asked, &answer).expect("an answer");
-            assert_eq!((&heard[..2], heard[2] & AUTHORITATIVE), (&[0, 7][..], 0));
-            asked.query[..2].to_vec()
+            let Verdict::Ask(query) = names.judge(&asked, &text) else { panic!("asked") };
+            assert_eq!(query[2..], text[2..]);
+            let mut answer = Message::from_vec(&query).expect("a question").into_response();
+            answer.metadata.authoritative = true;
+            let heard = names.hear(&asked, answer).expect("an answer");
+            assert_eq!((heard.metadata.id, heard.metadata.authoritative), (7, false));
+            query[..2].to_vec()
         })
         .collect();
     assert!(ids.iter().any(|id| *id != ids[0]), "{ids:?}");
@@ -165,14 +177,13 @@ fn an_address_has_its_names_and_a_name_has_nothing_else() {
     let lab = Lab::new();
     lab.lists("a", true, &[("1", "one", "10.1.0.2")]);
     let mut names = lab.names("a", true);
-    let mut answers = |name: &str, kind: TYPE| {
-        let Verdict::Answer(text) = names.judge([10, 1, 0, 2].into(), &question(name, kind)) else { panic!("{name}") };
-        let packet = Packet::parse(&text).expect("an answer");
-        assert_eq!(packet.rcode(), RCODE::NoError, "{name}");
-        packet.answers.iter().map(|record| format!("{:?}", record.rdata)).collect::<Vec<_>>().join(" ")
+    let mut answers = |name: &str, kind: RecordType| {
+        let Verdict::Answer(answer) = judged(&mut names, "10.1.0.2", name, kind) else { panic!("{name}") };
+        assert_eq!(answer.metadata.response_code, ResponseCode::NoError, "{name}");
+        answer.records.iter().map(|record| record.data.to_string()).collect::<Vec<_>>().join(" ")
     };
-    assert!(answers("2.0.1.10.in-addr.arpa", TYPE::PTR).contains("one"));
-    for kind in [TYPE::AAAA, TYPE::TXT, TYPE::MX, TYPE::HTTPS] {
+    assert_eq!(answers("2.0.1.10.in-addr.arpa", RecordType::PTR).trim_end_matches('.'), "one");
+    for kind in [RecordType::AAAA, RecordType::TXT, RecordType::MX, RecordType::HTTPS] {
         assert_eq!(answers("one", kind), "", "{kind:?}");
     }
     assert_eq!(reversed("2.0.1.10.in-addr.arpa"), Some([10, 1, 0, 2].into()));
@@ -183,17 +194,6 @@ fn an_address_has_its_names_and_a_name_has_nothing_else() {
     }
 }
 
-#[test]
-fn what_is_no_question_is_dropped() {
-    let lab = Lab::new();
-    let mut names = lab.names("a", true);
-    let mut answer = question("www.example", TYPE::A);
-    answer[2] |= 0x80;
-    for text in [&answer[..], b"", b"nonsense", &[0; 12]] {
-        assert!(matches!(names.judge([10, 1, 0, 2].into(), text), Verdict::Drop), "{text:?}");
-    }
-}
-
 proptest! {
     /// Whoever made it panic would take the names from all its neighbours.
     #[test]
@@ -201,17 +201,18 @@ proptest! {
         let lab = Lab::new();
         lab.lists("a", true, &[("1", "one", "10.1.0.2")]);
         let mut names = lab.names("a", true);
-        let client = [10, 1, 0, 2].into();
-        let _ = names.judge(client, &bytes);
         // A good one that is hurt somewhere.
-        let mut hurt = question(&name, TYPE::A);
+        let mut hurt = question(&name, RecordType::A);
         for (offset, byte) in bytes.iter().take(4).enumerate() {
             let place = (at + offset * 7) % hurt.len();
             hurt[place] = *byte;
         }
-        for text in [&hurt[..], &hurt[..at.min(hurt.len())], &[&hurt[..], &bytes].concat()] {
-            if let Verdict::Ask(asked) = names.judge(client, text) {
-                let _ = names.hear(&asked, &bytes);
+        for text in [&bytes[..], &hurt[..], &hurt[..at.min(hurt.len())], &[&hurt[..], &bytes].concat()] {
+            let Some(request) = request("10.1.0.2", text) else { continue };
+            let Ok(asked) = request.request_info() else { continue };
+            let verdict = names.judge(&asked, request.as_slice());
+            if let (Verdict::Ask(_), Ok(answer)) = (verdict, Message::from_vec(&bytes)) {
+                let _ = names.hear(&asked, answer);
             }
         }
     }
