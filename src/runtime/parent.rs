@@ -201,41 +201,54 @@ fn bring_up<T>(
         }
     };
     drop((theirs, mapped));
-    let mapped = if plan.namespaces.user.is_new() { write_maps(&child, &plan.ids) } else { Ok(()) };
-    let attached = mapped.and_then(|()| attach(plan, group, child.pid));
-    let (mapped, group) = match attached {
-        Ok(group) => (Ok(()), group),
-        Err(error) => (Err(error), None),
-    };
-    let namespace = || std::fs::File::open(format!("/proc/{}/ns/net", child.pid));
-    let opened = network.is_some().then(namespace).transpose();
-    let begun = mapped
-        .and_then(|()| channel.send_go(child.pid).context(&codes::SETUP, || "send Go".into()))
-        .and_then(|()| opened.context(&codes::SETUP, || "open the container's network namespace".into()))
-        // What carries the packets takes the longest, so it is started first of all.
-        .and_then(|opened| {
-            let wanted = network.zip(opened);
-            wanted.map(|((network, dir), opened)| network.start(opened, child.pid, dir)).transpose()
-        })
-        .and_then(|network| record(child.pid).map(|()| network))
-        .and_then(|network| match channel.send_go(child.pid) {
-            // It has failed already, and has said why.
-            Err(Errno::EPIPE) => Ok(None),
-            sent => sent.map(|()| network).context(&codes::SETUP, || "send the second Go".into()),
-        })
-        .inspect(|_| meanwhile())
-        .and_then(|network| network.map(|network| connect(network, &channel)).transpose())
-        .and_then(|network| Ok((network, hear(&channel, plan, child.pid, on_terminal)?)));
-    match begun {
-        Ok((network, terminal)) => Ok(Started { child, signals, terminal, network, group }),
+    let mut held = None;
+    let made = Made { group, network };
+    match lead(plan, &child, &channel, made, &mut held, record, meanwhile, on_terminal) {
+        Ok((network, terminal)) => Ok(Started { child, signals, terminal, network, group: held }),
         Err(error) => {
             child.kill();
             // Whoever tries once more, in another way, must find the caller's own mask.
             signals.restore().context(&codes::SETUP, || "restore the signal mask".into())?;
-            drop(group);
+            // Not before: nobody may be in it.
+            drop(held);
             Err(error)
         }
     }
+}
+
+/// The host's part for a child that waits for it, from the id maps to exec's success. `held`: the group that it is in, even if this
+/// fails.
+#[expect(clippy::too_many_arguments, reason = "it is the second half of one function")]
+fn lead<T>(
+    plan: &Plan,
+    child: &Child,
+    channel: &Channel,
+    Made { group, network }: Made<'_>,
+    held: &mut Option<Held>,
+    record: impl FnOnce(Pid) -> Result<()>,
+    meanwhile: impl FnOnce(),
+    on_terminal: impl FnOnce(OwnedFd) -> Result<T>,
+) -> Result<(Option<network::Running>, Option<T>)> {
+    if plan.namespaces.user.is_new() {
+        write_maps(child, &plan.ids)?;
+    }
+    *held = attach(plan, group, child.pid)?;
+    let namespace = || std::fs::File::open(format!("/proc/{}/ns/net", child.pid));
+    let opened = network.is_some().then(namespace).transpose();
+    let opened = opened.context(&codes::SETUP, || "open the container's network namespace".into())?;
+    channel.send_go(child.pid).context(&codes::SETUP, || "send Go".into())?;
+    // What carries the packets takes the longest, so it is started first of all.
+    let wanted = network.zip(opened);
+    let network = wanted.map(|((network, dir), opened)| network.start(opened, child.pid, dir)).transpose()?;
+    record(child.pid)?;
+    let network = match channel.send_go(child.pid) {
+        // It has failed already, and has said why.
+        Err(Errno::EPIPE) => None,
+        sent => sent.map(|()| network).context(&codes::SETUP, || "send the second Go".into())?,
+    };
+    meanwhile();
+    let network = network.map(|network| connect(network, channel)).transpose()?;
+    Ok((network, hear(channel, plan, child.pid, on_terminal)?))
 }
 
 /// With the guarded one by its path; nobody who was to be guarded runs without.
