@@ -204,7 +204,7 @@ fn linux(run: &RunSpec, ids: &Ids, facts: &Facts) -> Result<Linux> {
         .namespaces(namespaces)
         .masked_paths(masked)
         .readonly_paths(read_only);
-    let sysctls = sysctls(run, ids);
+    let sysctls = sysctls(run, ids, facts);
     if !sysctls.is_empty() {
         builder = builder.sysctl(sysctls);
     }
@@ -226,13 +226,23 @@ fn personality(domain: &str) -> Result<LinuxPersonality> {
     parsed.map_err(|_| Error::new(&command_line::USAGE, format!("--personality {domain:?}: expected LINUX or LINUX32")))
 }
 
+/// Congestion controls that need no advice: they take all that a way without losses gives. Every kernel has the first.
+const PLAIN: [&str; 2] = ["reno", "cubic"];
+
 /// Whatever the user says, and ping for every group of the container, so that it needs no capability (ICMP sockets, icmp(7)).
 /// Without a network there is nothing to ping.
-fn sysctls(run: &RunSpec, ids: &Ids) -> HashMap<String, String> {
+///
+/// The way from the container to slirp4netns or pasta loses nothing, and the connection that leaves the host is theirs, with the host's
+/// congestion control. One that paces (bbr) is a sixth as fast on the first (docs/architecture.md).
+fn sysctls(run: &RunSpec, ids: &Ids, facts: &Facts) -> HashMap<String, String> {
     let mut all = HashMap::new();
     let last = ids.gid.extents().iter().map(|extent| extent.inside + (extent.count - 1)).max().unwrap_or(0);
     if run.network != Network::None && !run.network.is_shared() {
         all.insert("net.ipv4.ping_group_range".to_owned(), format!("0 {last}"));
+    }
+    if run.network.is_proxied() && !facts.congestion_control.is_empty() && !PLAIN.contains(&&*facts.congestion_control)
+    {
+        all.insert("net.ipv4.tcp_congestion_control".to_owned(), PLAIN[0].to_owned());
     }
     all.extend(run.sysctls.iter().cloned());
     all

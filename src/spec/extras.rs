@@ -123,6 +123,8 @@ pub struct Facts {
     pub network_namespace: Option<PathBuf>,
     /// The networks by name that the container is to be in.
     pub networks: Vec<networks::Definition>,
+    /// The host's congestion control of TCP, which a new network namespace has, too.
+    pub congestion_control: String,
     /// What `host-gateway` stands for: an address at which the container finds the host.
     pub host_gateway: Option<IpAddr>,
 }

@@ -111,7 +111,7 @@ impl Wiring {
 
 /// The default network.
 pub fn default() -> Network {
-    Network::Slirp4netns(Box::default())
+    Network::Slirp4netns(Box::new(slirp_options()))
 }
 
 impl Network {
@@ -140,6 +140,11 @@ impl Network {
     /// Whether the network namespace is somebody else's.
     pub fn is_shared(&self) -> bool {
         matches!(self, Self::Host | Self::Container(_))
+    }
+
+    /// Whether a program of the user's ends the container's connections and begins its own outside.
+    pub fn is_proxied(&self) -> bool {
+        matches!(self, Self::Slirp4netns(_) | Self::Pasta(_) | Self::Named(_))
     }
 
     /// The container's own address, where it is known beforehand.
@@ -172,10 +177,18 @@ fn wrong(word: &str, right: &str) -> Error {
     Error::new(&command_line::USAGE, format!("--network {word:?}: expected {right}"))
 }
 
+/// Of the default network. slirp4netns' TCP has a window of 64 KiB, so of its largest packets (65520) only one is on the way at a time; of
+/// these the next follows while one is answered (docs/architecture.md).
+const MTU: u16 = 49152;
+
+fn slirp_options() -> Options {
+    Options { mtu: MTU, ..Options::default() }
+}
+
 fn slirp(words: &[&str]) -> Result<Options> {
     const RIGHT: &str =
         "mtu=, cidr=, enable_ipv6=, outbound_addr=, outbound_addr6=, allow_host_loopback=, disable_dns= of slirp4netns";
-    let mut options = Options::default();
+    let mut options = slirp_options();
     for word in words {
         let bad = || wrong(word, RIGHT);
         let (key, value) = word.split_once('=').ok_or_else(bad)?;

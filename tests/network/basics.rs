@@ -26,7 +26,22 @@ mod as_user {
         let script = "ip -o -4 addr show tap0; ip route; grep nameserver /etc/resolv.conf; cat /sys/class/net/tap0/mtu";
         let out = Rl::new().run(&["run", "--rm", "busybox", "sh", "-c", script]).success().stdout;
         assert!(out.contains("10.0.2.100/24") && out.contains("default via 10.0.2.2"), "{out}");
-        assert!(out.ends_with("nameserver 10.0.2.3\n65520\n"), "{out}");
+        assert!(out.ends_with("nameserver 10.0.2.3\n49152\n"), "{out}");
+    }
+
+    #[test]
+    fn connections_to_the_network_s_program_are_not_paced() {
+        const FILE: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
+        let host = std::fs::read_to_string(FILE).expect("the host's");
+        let expected = if host == "cubic\n" { "cubic\n" } else { "reno\n" };
+        let rl = Rl::new();
+        assert_eq!(rl.run(&["run", "--rm", "busybox", "cat", FILE]).success().stdout, expected);
+        let egress = ["run", "--rm", "--egress", "deny", "busybox", "cat", FILE];
+        assert_eq!(rl.run(&egress).success().stdout, expected);
+        // Whatever the user says, and where no program is between, the host's own.
+        let own = format!("--sysctl=net.ipv4.tcp_congestion_control={}", host.trim());
+        assert_eq!(rl.run(&["run", "--rm", &own, "busybox", "cat", FILE]).success().stdout, host);
+        assert_eq!(rl.run(&["run", "--rm", "--network=none", "busybox", "cat", FILE]).success().stdout, host);
     }
 
     #[test]

@@ -414,8 +414,21 @@ fn facts(host: &Host, run: &RunSpec) -> Result<Facts> {
         }
         _ => Vec::new(),
     };
-    let unified_cgroup = unified;
-    Ok(Facts { unified_cgroup, host_mqueue, host_name, resolv_conf, host_gateway, network_namespace, networks })
+    let congestion_control = if run.network.is_proxied() {
+        std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default().trim().to_owned()
+    } else {
+        String::new()
+    };
+    Ok(Facts {
+        unified_cgroup: unified,
+        host_mqueue,
+        host_name,
+        resolv_conf,
+        host_gateway,
+        network_namespace,
+        networks,
+        congestion_control,
+    })
 }
 
 /// An address at which the container finds the host: its loopback, where that was asked for, else the address from which this
