@@ -6,6 +6,7 @@
 use clap::{Arg, ArgMatches, Command};
 
 use super::container::{chosen, each, tell};
+use super::flag::Flag;
 use super::run::{resources, restart_policy};
 use super::{Globals, Verb};
 use crate::cgroup::Group;
@@ -50,7 +51,7 @@ fn named(name: &'static str, about: &'static str) -> Command {
 
 fn update_command() -> Command {
     named("rl update", UPDATE.about)
-        .args(resources::args())
+        .args(resources::FLAGS.iter().map(Flag::arg))
         .arg(Arg::new("restart").long("restart").value_name("POLICY").help("no, on-failure[:N], always, unless-stopped"))
         .after_help(
             "Examples:\n  rl update -m 1g --cpus 2 web\n  rl update --restart no web\n\nA container that stays keeps them for its \

@@ -12,6 +12,7 @@ pub mod exec;
 pub mod explain;
 pub mod export;
 mod files;
+pub mod flag;
 mod foreign;
 pub mod format;
 mod generate;
@@ -136,6 +137,12 @@ pub static VERBS: &[Verb] = &[
     info::VERB,
     explain::VERB,
 ];
+
+/// Parsers that know just the flags of these words, of verbs with so many that it is felt. Not in debug builds, where clap holds asking
+/// for a flag that its parser does not know for a mistake.
+static QUICK: &[(&str, ParserFor)] = if cfg!(debug_assertions) { &[] } else { &[("run", run::args::command_for)] };
+
+type ParserFor = fn(&[OsString]) -> clap::Command;
 
 /// Verbs of one kind of thing, as docker has them: `rl image ls`.
 pub struct Group {
@@ -283,7 +290,9 @@ pub fn main(words: &[OsString]) -> Result<u8> {
 /// `name` is how it was called: a verb of a group has the group's before its own.
 fn carry_out(verb: &Verb, name: &str, globals: &Globals, words: &[OsString]) -> Result<u8> {
     // Without a name in the words, clap's usage line has the command's own: `rl images`, not `images`.
-    match (verb.command)().no_binary_name(true).try_get_matches_from(words) {
+    let parse = |command: clap::Command| command.no_binary_name(true).try_get_matches_from(words);
+    let quick = QUICK.iter().find(|(name, _)| *name == verb.name).and_then(|(_, command)| parse(command(words)).ok());
+    match quick.map_or_else(|| parse((verb.command)()), Ok) {
         Ok(matches) => (verb.run)(globals, &matches).map_err(|error| error.see(|| help_of(name))),
         Err(error) => usage(name, &error),
     }

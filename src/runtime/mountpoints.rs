@@ -10,30 +10,17 @@ use std::path::{Path, PathBuf};
 
 use crate::host::Dirs;
 use crate::image::remove_tree;
-use crate::plan::{Plan, Step};
+use crate::spec::files::Etc;
 
 const DIRECTORIES: [&str; 4] = ["dev", "etc", "proc", "sys"];
 const FILES: [&str; 3] = ["etc/hosts", "etc/hostname", "etc/resolv.conf"];
 
-/// Puts it below the layers of a plan for the kernel's overlay, if all its files are mounted on: none may be seen.
-pub fn lay(plan: &mut Plan, dirs: &Dirs) {
-    let is_on = |target: &Path, file| target.strip_prefix("/").is_ok_and(|target| target == Path::new(file));
-    let is_covered =
-        |file| plan.steps.iter().any(|step| matches!(step, Step::Bind { target, .. } if is_on(target, file)));
-    if !FILES.into_iter().all(is_covered) {
-        return;
+/// Its path, for a container that has something on each of its files: none of them may be seen. Made by the first container of a
+/// store, in the caller's mapped namespace.
+pub fn lowest(dirs: &Dirs, etc: &Etc) -> Option<PathBuf> {
+    if etc.no_hosts || etc.no_hostname {
+        return None;
     }
-    let lower = plan.steps.iter_mut().find_map(|step| match step {
-        Step::Overlay { lower, .. } => Some(lower),
-        _ => None,
-    });
-    if let Some(lower) = lower {
-        lower.extend(lowest(dirs));
-    }
-}
-
-/// Its path; made by the first container of a store, in the caller's mapped namespace.
-fn lowest(dirs: &Dirs) -> Option<PathBuf> {
     let layer = dirs.data.join("mountpoints");
     if !layer.exists() {
         let staged = dirs.data.join(format!("mountpoints.{}", std::process::id()));
@@ -68,16 +55,17 @@ mod tests {
     fn it_is_made_once_and_is_the_same_afterwards() {
         let data = tempfile::tempdir().expect("a directory");
         let dirs = Dirs { data: data.path().to_owned(), run: data.path().join("run") };
-        let layer = lowest(&dirs).expect("a layer");
+        let layer = lowest(&dirs, &Etc::default()).expect("a layer");
         let made = fs::metadata(layer.join("etc/hosts")).expect("a file");
         assert_eq!((made.len(), made.permissions().mode() & 0o7777), (0, 0o644));
-        assert_eq!(lowest(&dirs), Some(layer));
+        assert_eq!(lowest(&dirs, &Etc::default()), Some(layer));
+        assert_eq!(lowest(&dirs, &Etc { no_hosts: true, ..Etc::default() }), None);
         assert_eq!(fs::read_dir(data.path()).expect("a directory").count(), 1);
     }
 
     #[test]
     fn a_store_that_cannot_be_written_to_has_none() {
         let dirs = Dirs { data: PathBuf::from("/proc/self"), run: PathBuf::from("/proc/self") };
-        assert_eq!(lowest(&dirs), None);
+        assert_eq!(lowest(&dirs, &Etc::default()), None);
     }
 }

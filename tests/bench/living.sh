@@ -5,7 +5,7 @@
 # how much memory a process costs is its proportional set size, for which the kernel divides shared pages among
 # those that have them; so both are asked while as many containers run.
 
-podman_() { podman --root "$work/podman" --runroot "$work/podman-run" --cgroup-manager=cgroupfs "$@"; }
+podman_() { podman --root "$work/podman" --runroot "$run/podman" --cgroup-manager=cgroupfs "$@"; }
 
 # The mean proportional set size, in KiB, of the caller's processes of a name.
 pss() {
@@ -39,7 +39,7 @@ exec_row() {
 	$rl run --rm --network none --name bench busybox sh -c 'echo ready; exec sleep 1000' >"$work/ready" &
 	living=$!
 	while ! [ -s "$work/ready" ]; do sleep 0.01; done
-	inside=$(grep -o '"pid":[0-9]*' "$work"/run/containers/*/state.json | head -n 1 | cut -d: -f2)
+	inside=$(grep -o '"pid":[0-9]*' "$run"/containers/*/state.json | head -n 1 | cut -d: -f2)
 	row "exec" 2.0 true "$runs" "$rl exec bench true" nsenter "nsenter -t $inside -U -m -u -i -n -p -C true"
 	kill -9 "$living"
 	wait "$living" 2>/dev/null || true
@@ -70,7 +70,7 @@ living() {
 	repeated $listed podman_ create --network none busybox true >/dev/null
 	rounds=1
 	row "ps -a of $listed" 0.1 true 10 "$rl ps -a" podman \
-		"podman --root $work/podman --runroot $work/podman-run --cgroup-manager=cgroupfs ps -a"
+		"podman --root $work/podman --runroot $run/podman --cgroup-manager=cgroupfs ps -a"
 	$rl rm -af >/dev/null
 	podman_ rm -af >/dev/null 2>&1
 	podman_ system reset -f >/dev/null 2>&1

@@ -69,7 +69,7 @@ connections() {
 # Each with the program that carries the packets, from the command line to the shell's next prompt.
 network_start() {
 	command -v podman >/dev/null || { echo "start, default network         podman is not installed"; return; }
-	theirs="podman --root $work/podman/root --runroot $work/podman/run --tmpdir $work/podman/tmp"
+	theirs="podman --root $work/podman/root --runroot $run/podman-slirp --tmpdir $work/podman/tmp"
 	theirs="$theirs --storage-driver overlay --cgroup-manager cgroupfs --log-level error"
 	$theirs import -q "$work/busybox.tar" busybox >/dev/null 2>&1
 	row "start, default network" 0.15 true "$((runs / 10 + 1))" "$rl run --rm busybox true" podman \
@@ -90,7 +90,7 @@ network() {
 	podman_ import -q "$work/iperf.tar" iperf >/dev/null 2>&1
 	iperf3 -s -B "$peer_address" >/dev/null 2>&1 &
 	server=$!
-	theirs_run="podman --root $work/podman --runroot $work/podman-run --cgroup-manager=cgroupfs"
+	theirs_run="podman --root $work/podman --runroot $run/podman --cgroup-manager=cgroupfs"
 	theirs_run="$theirs_run run --rm --network slirp4netns"
 	rate "throughput, out" Gbit/s throughput "$rl run --rm iperf" "$theirs_run iperf"
 	rate "throughput, in" Gbit/s throughput "$rl run --rm iperf" "$theirs_run iperf" -R

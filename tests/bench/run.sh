@@ -54,9 +54,12 @@ if [ "$(id -u)" = 0 ]; then
 	mkdir -p "$run"
 	chown rltest1: "$run"
 	chmod 700 "$run"
-	# A network of its own, too, for the rows about the network.
+	# shellcheck disable=SC2016  # The inner shell expands its own words.
+	# A run directory on a tmpfs, as logind mounts it. A network of its own, too, for the rows about the network.
 	unshare -mn sh -c 'mount --make-rprivate / && { mount -t cgroup2 none /sys/fs/cgroup || true; } &&
+		mount -t tmpfs -o "mode=700,uid=$1,gid=$2" tmpfs "$3" && shift 3 &&
 		ip link set lo up && ip address add 192.0.2.1/32 dev lo && exec "$@"' sh \
+		"$(id -u rltest1)" "$(id -g rltest1)" "$run" \
 		setpriv --reuid rltest1 --regid rltest1 --init-groups env -i PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
 		HOME="$(getent passwd rltest1 | cut -d: -f6)" XDG_RUNTIME_DIR="$run" RL_BINARY="$dir/rl" \
 		RL_TEST_CACHE="${RL_TEST_CACHE:-/var/cache/rl-tests}" \
@@ -69,13 +72,15 @@ command -v hyperfine >/dev/null || { echo "bench: hyperfine is not installed" >&
 binary=${RL_BINARY:-$(built)}
 cache=${RL_TEST_CACHE:-/var/cache/rl-tests}
 work=$(mktemp -d)
-mkdir "$work/data" "$work/run" "$work/root" "$work/bundle"
-chmod 700 "$work/data" "$work/run"
-rl="$binary --root $work/data --runroot $work/run"
+# Whoever has one keeps what lasts a session in it; podman and the OCI runtimes are given a place in it, too.
+run=$(mktemp -d -p "${XDG_RUNTIME_DIR:-$work}")
+mkdir "$work/data" "$work/root" "$work/bundle"
+chmod 700 "$work/data" "$run"
+rl="$binary --root $work/data --runroot $run"
 # Files of subordinate ids can be deleted from inside only; with the run directory the holder goes.
 registry=
 trap '[ -z "$registry" ] || kill "$registry" || true
-	$rl unshare rm -rf "$work/data" "$work/unpacked" "$work/podman" 2>/dev/null || true; rm -rf "$work"' EXIT
+	$rl unshare rm -rf "$work/data" "$work/unpacked" "$work/podman" 2>/dev/null || true; rm -rf "$work" "$run"' EXIT
 
 "$top/tests/make-busybox.sh" "$work/busybox.tar"
 tar -C "$work/root" --no-same-owner -xf "$work/busybox.tar"
@@ -145,17 +150,17 @@ containers() {
 	row "warm, --rootfs" 1.0 true "$runs" "$rl run --rm --network none --rootfs $work/root /bin/true" bwrap "$warm"
 	row "warm, image on overlay" 1.2 true "$runs" "$rl run --rm --network none busybox true" bwrap "$warm"
 	# Without its state the holder ends, and the next run makes one.
-	cold="rm -rf $work/run/holder"
+	cold="rm -rf $run/holder"
 	first="$rl run --rm --network none busybox true"
 	if command -v crun >/dev/null; then bundle crun; fi
 	row "first run, image" 1.0 "$cold" "$runs" "$first" crun \
-		"crun --root $work/run/crun --cgroup-manager=disabled run --bundle $work/bundle bench"
+		"crun --root $run/crun --cgroup-manager=disabled run --bundle $work/bundle bench"
 	row "rl oci run, bundle" 0.7 true "$runs" \
-		"$binary oci --root $work/run/oci run --bundle $work/bundle bench" crun \
-		"crun --root $work/run/crun --cgroup-manager=disabled run --bundle $work/bundle bench"
+		"$binary oci --root $run/oci run --bundle $work/bundle bench" crun \
+		"crun --root $run/crun --cgroup-manager=disabled run --bundle $work/bundle bench"
 	if command -v runc >/dev/null; then bundle runc; fi
 	row "first run, image" 1.0 "$cold" "$((runs / 2))" "$first" runc \
-		"runc --root $work/run/runc run --bundle $work/bundle bench"
+		"runc --root $run/runc run --bundle $work/bundle bench"
 }
 
 . "$top/tests/bench/living.sh"

@@ -51,6 +51,9 @@ fn device(word: &str) -> Result<Vec<DeviceBind>> {
     Ok(found.into_iter().map(|(source, below)| bound(source, below)).collect())
 }
 
+/// What /dev has that a container has of its own, and where others' closed directories may be; runc passes them over, too.
+const OTHERS: [&str; 4] = ["fd", "mqueue", "pts", "shm"];
+
 /// The device nodes at and below a path, each with its path relative to it, in the order of their names. Links are passed over:
 /// /dev has many, and their targets are found where they are.
 fn nodes(path: &Path) -> std::io::Result<Vec<(PathBuf, PathBuf)>> {
@@ -69,7 +72,7 @@ fn nodes(path: &Path) -> std::io::Result<Vec<(PathBuf, PathBuf)>> {
             let (kind, below) = (entry.file_type()?, below.join(entry.file_name()));
             if is_device(kind) {
                 found.push((entry.path(), below));
-            } else if kind.is_dir() {
+            } else if kind.is_dir() && !OTHERS.iter().any(|name| entry.file_name() == *name) {
                 open.push(below);
             }
         }
@@ -114,6 +117,7 @@ mod tests {
         assert!(all.len() >= 2 && all.is_sorted_by_key(|bind| &bind.source));
         let null = all.iter().find(|bind| bind.source == Path::new("/dev/null")).expect("/dev/null");
         assert_eq!(null.target, Path::new("/d/null"));
+        assert!(!all.iter().any(|bind| bind.source.starts_with("/dev/pts") || bind.source.starts_with("/dev/shm")));
     }
 
     #[test]

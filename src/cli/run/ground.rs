@@ -64,19 +64,25 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    /// What the driver makes of it: the root that is mounted, and the process that keeps it mounted, if there is one.
+    /// What the driver makes of it: the root that is mounted, and the process that keeps it mounted, if there is one. `mountpoints`: the
+    /// lowest layer, for the kernel's overlay.
     pub(super) fn stand(
         &self,
         root: &RootSource,
         driver: Driver,
         ids: &Ids,
         container: &Container,
+        mountpoints: Option<PathBuf>,
     ) -> Result<(RootSource, Option<Fuse>)> {
         let shared = matches!(self.layers, Layers::Shared(_));
         match (root, driver) {
             (RootSource::Directory(_), _) => Ok((root.clone(), None)),
-            (RootSource::Overlay { .. }, Driver::Overlay) if !shared && !fuse::is_needed(ids) => {
-                Ok((root.clone(), None))
+            (RootSource::Overlay { lower, upper, work, volatile }, Driver::Overlay)
+                if !shared && !fuse::is_needed(ids) =>
+            {
+                let lower = lower.iter().cloned().chain(mountpoints).collect();
+                let (upper, work, volatile) = (upper.clone(), work.clone(), *volatile);
+                Ok((RootSource::Overlay { lower, upper, work, volatile }, None))
             }
             // The copy has the real owners, whoever made the layers.
             (RootSource::Overlay { lower, .. }, Driver::Copy) if !fuse::is_needed(ids) => {

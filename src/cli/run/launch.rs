@@ -249,7 +249,8 @@ impl Launch<'_> {
     fn attempt(&mut self, root: &RootSource, driver: Driver) -> Result<u8> {
         let Made { container, record, ground, .. } = &*self.made;
         let ids = resolve_ids(self.host, &record.run.userns, self.entered)?;
-        let (root, mounted) = ground.stand(root, driver, &ids, container)?;
+        let mountpoints = mountpoints::lowest(&self.host.dirs, &record.run.etc);
+        let (root, mounted) = ground.stand(root, driver, &ids, container, mountpoints)?;
         let mut ended = self.on(&root, mounted.as_ref());
         while let Err(error) = &ended
             && self.made.foreign.learn(error, self.made.ground.platform.as_ref(), self.host)?
@@ -278,9 +279,7 @@ impl Launch<'_> {
         let mut run = run.clone();
         run.cgroups.detached = matches!(mode, Mode::Detached(_));
         let run = &run;
-        let Compiled { mut plan, extras, .. } =
-            compile(host, run, entered, image, root, &container.identity, emulators)?;
-        mountpoints::lay(&mut plan, &host.dirs);
+        let Compiled { plan, extras, .. } = compile(host, run, entered, image, root, &container.identity, emulators)?;
         let bounding = plan.bounding().unwrap_or_default();
         let filter = seccomp::program(&extras.seccomp, bounding, &host.dirs.data.join("seccomp"))?;
         let mut record = record.clone();

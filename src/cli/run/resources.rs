@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-use clap::{Arg, ArgAction, ArgMatches};
+use clap::ArgMatches;
 
 use super::{limits, wrong};
+use crate::cli::flag::Flag;
 use crate::error::{Context, Error, Result, catalog::command_line};
 use crate::host::config;
 use crate::plan::cgroup::KERNELS;
@@ -25,29 +26,28 @@ const RATES: [(&str, RateKind); 4] = [
 ];
 
 /// The flags that `rl update` has too.
-pub(in crate::cli) fn args() -> Vec<Arg> {
-    let value = |name: &'static str, shown: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name(shown).help(help).allow_hyphen_values(true)
-    };
-    let list = |name, shown, help| value(name, shown, help).action(ArgAction::Append);
-    vec![
-        value("memory", "SIZE", "Most memory of all its processes; more ends the container with 137").short('m'),
-        value("memory-swap", "SIZE", "Memory and swap together; -1: swap without limit; twice -m by default"),
-        value("memory-reservation", "SIZE", "Memory that it keeps when the machine has little"),
-        value("cpus", "NUMBER", "Processors' worth of time, such as 1.5"),
-        value("cpu-shares", "NUMBER", "Weight against others, 2 to 262144; 1024 is the ordinary").short('c'),
-        value("cpu-quota", "MICROSECONDS", "CPU time in each period"),
-        value("cpu-period", "MICROSECONDS", "Length of a period, 1000 to 1000000; 100000 by default"),
-        value("cpuset-cpus", "LIST", "Processors that it may use, such as 0-2,5"),
-        value("cpuset-mems", "LIST", "Memory nodes that it may use"),
-        value("pids-limit", "NUMBER", "Most processes and threads; -1: no limit"),
-        value("blkio-weight", "NUMBER", "Weight of its block I/O, 10 to 1000"),
-        list("device-read-bps", "DEVICE:RATE", "Bytes a second that it reads from a block device"),
-        list("device-write-bps", "DEVICE:RATE", "Bytes a second that it writes"),
-        list("device-read-iops", "DEVICE:NUMBER", "Reads a second"),
-        list("device-write-iops", "DEVICE:NUMBER", "Writes a second"),
-    ]
-}
+pub(in crate::cli) const FLAGS: &[Flag] = &[
+    Flag::value("memory", "SIZE", "Most memory of all its processes; more ends the container with 137")
+        .short('m')
+        .hyphens(),
+    Flag::value("memory-swap", "SIZE", "Memory and swap together; -1: swap without limit; twice -m by default")
+        .hyphens(),
+    Flag::value("memory-reservation", "SIZE", "Memory that it keeps when the machine has little").hyphens(),
+    Flag::value("cpus", "NUMBER", "Processors' worth of time, such as 1.5").hyphens(),
+    Flag::value("cpu-shares", "NUMBER", "Weight against others, 2 to 262144; 1024 is the ordinary")
+        .short('c')
+        .hyphens(),
+    Flag::value("cpu-quota", "MICROSECONDS", "CPU time in each period").hyphens(),
+    Flag::value("cpu-period", "MICROSECONDS", "Length of a period, 1000 to 1000000; 100000 by default").hyphens(),
+    Flag::value("cpuset-cpus", "LIST", "Processors that it may use, such as 0-2,5").hyphens(),
+    Flag::value("cpuset-mems", "LIST", "Memory nodes that it may use").hyphens(),
+    Flag::value("pids-limit", "NUMBER", "Most processes and threads; -1: no limit").hyphens(),
+    Flag::value("blkio-weight", "NUMBER", "Weight of its block I/O, 10 to 1000").hyphens(),
+    Flag::list("device-read-bps", "DEVICE:RATE", "Bytes a second that it reads from a block device"),
+    Flag::list("device-write-bps", "DEVICE:RATE", "Bytes a second that it writes"),
+    Flag::list("device-read-iops", "DEVICE:NUMBER", "Reads a second"),
+    Flag::list("device-write-iops", "DEVICE:NUMBER", "Writes a second"),
+];
 
 /// All limits, checked one by one and against each other.
 pub(super) fn resources(matches: &ArgMatches) -> Result<Resources> {
@@ -301,7 +301,7 @@ mod tests {
 
     fn parsed(line: &str) -> Result<Resources> {
         let words: Vec<_> = std::iter::once("run").chain(line.split_whitespace()).collect();
-        resources(&clap::Command::new("run").args(args()).get_matches_from(words))
+        resources(&clap::Command::new("run").args(FLAGS.iter().map(Flag::arg)).get_matches_from(words))
     }
 
     fn good(line: &str) -> Resources {

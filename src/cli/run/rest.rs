@@ -12,6 +12,7 @@ use crate::host::Host;
 use crate::image::Pin;
 use crate::runtime::container::Container;
 use crate::runtime::fuse::Fuse;
+use crate::runtime::mountpoints;
 use crate::runtime::rest::Mounted;
 use crate::runtime::storage::{self, Driver};
 use crate::spec::{self, Ids, ids::Base};
@@ -97,7 +98,8 @@ impl Rest {
         let root = self.ground.layers.below(&self.container.data, run.remove);
         let recorded = self.record.driver.as_deref().map(str::parse).transpose()?;
         let driver: Driver = recorded.unwrap_or_else(|| storage::remembered(&host.dirs));
-        let (root, fuse) = self.ground.stand(&root, driver, &ids, &self.container)?;
+        let mountpoints = mountpoints::lowest(&host.dirs, &run.etc);
+        let (root, fuse) = self.ground.stand(&root, driver, &ids, &self.container, mountpoints)?;
         let mounted = Mounted::new(&root, &self.container.identity.dir, run.read_only)?;
         Ok(Standing { mounted, ids, fuse, rest: self })
     }
