@@ -2,7 +2,7 @@
 //!
 //! Owns making and removing `RUN/containers/ID` and `DATA/containers/ID`, and the collection of what a killed `rl` has left. A running
 //! container's directory is locked (flock) by the process that supervises it, so a lock that can be taken means an orphan. The
-//! surprise: collection runs after the new container has been started, when there is nothing else to do.
+//! surprise: collection runs beside a new container's start, while its first process is busy, or behind it.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

@@ -22,13 +22,13 @@ pub fn lowest(dirs: &Dirs, etc: &Etc) -> Option<PathBuf> {
         return None;
     }
     let layer = dirs.data.join("mountpoints");
-    if !layer.exists() {
-        let staged = dirs.data.join(format!("mountpoints.{}", std::process::id()));
-        let made = make(&staged).and_then(|()| fs::rename(&staged, &layer));
-        if made.is_err() {
-            // Somebody else was faster, or nothing can be made here.
-            let _ = remove_tree(&staged);
-        }
+    if layer.exists() {
+        return Some(layer);
+    }
+    let staged = dirs.data.join(format!("mountpoints.{}", std::process::id()));
+    if make(&staged).and_then(|()| fs::rename(&staged, &layer)).is_err() {
+        // Somebody else was faster, or nothing can be made here.
+        let _ = remove_tree(&staged);
     }
     layer.exists().then_some(layer)
 }

@@ -105,7 +105,7 @@ pub struct Guard {
 impl Wiring {
     /// Nothing is to be made.
     pub fn is_nothing(&self) -> bool {
-        !matches!(self.network, Network::Slirp4netns(_) | Network::Pasta(_) | Network::Named(_))
+        !self.network.is_proxied()
     }
 }
 
