@@ -3,10 +3,12 @@
 # of their caller's choice.
 #
 # To be run as an unprivileged user, with an image `busybox.tar` in RL_TEST_CACHE. Storage, state and
-# configuration are in DIR, which must
-# be empty. Prints `ok NAME` or `FAIL NAME` with what was said, and ends with the number of failures. The
-# surprise: it
-# knows nothing of the runtime, so the same run with crun says what the engine itself can't do here.
+# configuration are in DIR, which must be empty. Prints `ok NAME` or `FAIL NAME` with what was said, and ends with the
+# number of failures. The surprise: it knows nothing of the runtime, so the same run with crun says what the engine
+# itself can't do here.
+#
+# Containers have names that no image's id can begin with: `podman diff d` is that of an image whose id begins with d.
+#
 # What stands in single quotes here is for shells in containers.
 # shellcheck disable=SC2016
 set -u
@@ -14,6 +16,10 @@ runtime=$1 dir=$2
 cache=${RL_TEST_CACHE:-/var/cache/rl-tests}
 export CONTAINERS_CONF=$dir/containers.conf CONTAINERS_STORAGE_CONF=$dir/storage.conf
 name=$(basename "$runtime")
+# An unprivileged podman takes neither graphroot nor runroot of the file below: without these two it would work in the
+# user's own store, among the images that every earlier run has left there.
+export HOME=$dir XDG_RUNTIME_DIR=$dir/x
+mkdir -m 0700 "$XDG_RUNTIME_DIR"
 mkdir -p "$dir/build" "$dir/volume" "$dir/bin"
 cat >"$CONTAINERS_CONF" <<END
 [engine]
@@ -29,6 +35,7 @@ cat >"$CONTAINERS_STORAGE_CONF" <<END
 [storage]
 driver = "vfs"
 graphroot = "$dir/graph"
+rootless_storage_path = "$dir/graph"
 runroot = "$dir/run"
 END
 # shellcheck source=tests/oci/check.sh
@@ -106,38 +113,37 @@ check run-dns-file 'nameserver 192.0.2.1' p run --rm --network slirp4netns --dns
 check run-slirp '*10.0.2.*' p run --rm --network slirp4netns $I ip -o -4 addr show tap0
 check run-timezone-mask '' run --security-opt mask=/proc/version $I sh -c 'cat /proc/version'
 check run-personality 'x86_64' run $I uname -m
-check detach '*' p run -d --name d --network none $I sh -c \
+check detach '*' p run -d --name box --network none $I sh -c \
 	'trap "exit 3" TERM; echo started; while :; do sleep 0.1; done'
-check ps-d 'd' p ps --format '{{.Names}}'
-check logs 'started' sh_ 'for i in $(seq 50); do l=$(p logs d); [ -z "$l" ] || break; sleep 0.1; done; echo "$l"'
-check inspect-running 'running' p inspect -f '{{.State.Status}}' d
-check exec 'inside' p exec d echo inside
-check exec-user '*uid=33*' p exec -u 33 d id
-check exec-env-workdir '/tmp 2' p exec -e A=2 -w /tmp d sh -c 'echo $(pwd) $A'
-check exec-exit-code =9 '' p exec d sh -c 'exit 9'
-check exec-not-found =127 '*not found*' p exec d no-such-command
-check exec-stdin 'typed' sh_ 'echo typed | p exec -i d cat'
-check exec-tty '*/dev/pts/*' p exec -t d tty
-check exec-privileged '*1ffffffffff' p exec --privileged d grep CapEff /proc/self/status
+check ps 'box' p ps --format '{{.Names}}'
+check logs 'started' sh_ 'for i in $(seq 50); do l=$(p logs box); [ -z "$l" ] || break; sleep 0.1; done; echo "$l"'
+check inspect-running 'running' p inspect -f '{{.State.Status}}' box
+check exec 'inside' p exec box echo inside
+check exec-user '*uid=33*' p exec -u 33 box id
+check exec-env-workdir '/tmp 2' p exec -e A=2 -w /tmp box sh -c 'echo $(pwd) $A'
+check exec-exit-code =9 '' p exec box sh -c 'exit 9'
+check exec-not-found =127 '*not found*' p exec box no-such-command
+check exec-stdin 'typed' sh_ 'echo typed | p exec -i box cat'
+check exec-tty '*/dev/pts/*' p exec -t box tty
+check exec-privileged '*1ffffffffff' p exec --privileged box grep CapEff /proc/self/status
 check exec-detached '' sh_ \
-	'p exec -d d touch /detached >/dev/null
-	for i in $(seq 50); do p exec d test -e /detached && exit; sleep 0.1; done; exit 1'
-check top '*sleep*' p top d
-check cp-in '' sh_ 'echo copied >'"$dir"'/c; p cp '"$dir"'/c d:/tmp/c'
-check cp-out 'copied' sh_ 'p cp d:/tmp/c '"$dir"'/out && cat '"$dir"'/out'
-# podman's look at its own storage, which under load has said nothing at all once.
-check diff '*/detached*' sh_ 'for i in $(seq 5); do l=$(p diff d); [ -z "$l" ] || break; sleep 0.2; done; echo "$l"'
-check net-container '' p run --rm --network container:d $I true
-check port-less '' p port d
-check commit '' sh_ 'p commit -q d localhost/made >/dev/null'
+	'p exec -d box touch /detached >/dev/null
+	for i in $(seq 50); do p exec box test -e /detached && exit; sleep 0.1; done; exit 1'
+check top '*sleep*' p top box
+check cp-in '' sh_ 'echo copied >'"$dir"'/c; p cp '"$dir"'/c box:/tmp/c'
+check cp-out 'copied' sh_ 'p cp box:/tmp/c '"$dir"'/out && cat '"$dir"'/out'
+check diff '*/detached*' p diff box
+check net-container '' p run --rm --network container:box $I true
+check port-less '' p port box
+check commit '' sh_ 'p commit -q box localhost/made >/dev/null'
 check run-committed 'copied' run localhost/made cat /tmp/c
-check kill-signal '*' p kill -s TERM d
-check wait '3' p wait d
-check restart-stopped '*' p start d
-check restart '*' p restart -t 1 d
-check stop '*' p stop -t 1 d
-check inspect-stopped 'exited' p inspect -f '{{.State.Status}}' d
-check rm '*' p rm d
+check kill-signal '*' p kill -s TERM box
+check wait '3' p wait box
+check restart-stopped '*' p start box
+check restart '*' p restart -t 1 box
+check stop '*' p stop -t 1 box
+check inspect-stopped 'exited' p inspect -f '{{.State.Status}}' box
+check rm '*' p rm box
 check create '*' p create --name c -i --network none $I cat
 check start-attach 'through' sh_ 'echo through | p start -ai c'
 check rm-force '*' p rm -f c
@@ -163,4 +169,6 @@ check volume-prune '*' p volume prune -f
 echo "$((count - failed)) of $count passed"
 p rm -fa -t 0 >/dev/null 2>&1
 podman unshare rm -rf "$dir/graph" "$dir/run"
+# Ends the process that holds podman's namespace.
+podman system migrate >/dev/null 2>&1
 exit "$failed"
