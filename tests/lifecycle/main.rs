@@ -27,18 +27,9 @@ mod verbs;
 mod volumes;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use support::Rl;
-
-/// Waits for what another process will do soon; bounded, because a test must end.
-pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
-    while !is() {
-        assert!(Instant::now() < end, "did not happen within 30 s: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
+pub use support::eventually;
 
 /// How many entries a directory has.
 pub fn entries(dir: &Path) -> usize {

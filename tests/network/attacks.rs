@@ -4,7 +4,7 @@ mod as_user {
     use std::io::Write;
     use std::net::TcpListener;
 
-    use crate::support::{Rl, Running};
+    use crate::support::{Rl, Running, eventually};
 
     /// A listener of the host's loopback that gives its secret to everybody.
     fn secret(address: &str) -> u16 {
@@ -53,9 +53,12 @@ mod as_user {
         for (network, name) in [("slirp4netns", "slirp4netns"), ("pasta", "pasta")] {
             let rl = Rl::new();
             let mut running = up(&rl, &["--network", network]);
-            let status = std::fs::read_to_string(format!("/proc/{}/status", running.child_called(name)));
-            let status = status.expect("its status");
-            assert!(status.contains("NoNewPrivs:\t1\n") && status.contains("Seccomp:\t2\n"), "{name}: {status}");
+            // A container does not wait for its helper, which sets these itself before it carries a packet.
+            let helper = running.child_called(name);
+            eventually(&format!("{name} has no rights and a filter"), || {
+                let status = std::fs::read_to_string(format!("/proc/{helper}/status")).expect("its status");
+                status.contains("NoNewPrivs:\t1\n") && status.contains("Seccomp:\t2\n")
+            });
             running.close_stdin();
             running.finish().success();
         }

@@ -105,6 +105,7 @@ mod as_user {
 
 mod body {
 
+    use crate::LISTENS;
     use crate::lab::{Lab, MACHINE, SECOND, SECOND6, resolver, run};
     use crate::support::Rl;
 
@@ -178,7 +179,8 @@ mod body {
     fn clients_from_outside_are_answered() {
         let (lab, rl) = (Lab::new(), Rl::new());
         let words = ["run", "--rm", "--egress=deny", "-p", "8080:80", "busybox", "sh", "-c"];
-        let mut running = rl.command(&[&words[..], &["echo up; exec nc -l -p 80 -e echo hello"]].concat()).spawn();
+        let server = format!("{LISTENS} & exec nc -l -p 80 -e echo hello");
+        let mut running = rl.command(&[&words[..], &[&server]].concat()).spawn();
         running.wait_for_line("up");
         let seen = lab.asked_from_second(&format!("{MACHINE}:8080"));
         assert_eq!(seen, "hello\n");

@@ -1,7 +1,7 @@
 //! `--egress` in networks by name: who is reached there, who is found, and what the container's root can do against that.
 
 mod as_user {
-    use crate::networks::{up, works};
+    use crate::networks::{server, up, works};
     use crate::support::Rl;
 
     fn inside(body: &str) {
@@ -32,7 +32,7 @@ mod as_user {
         }
         let rl = Rl::new();
         rl.run(&["network", "create", "--subnet=10.79.1.0/24", "web"]).success();
-        let mut peer = up(&rl, &["--name=peer", "--network=web"], "nc -ll -p 80 -e echo hello & echo up; cat");
+        let mut peer = up(&rl, &["--name=peer", "--network=web"], &server());
         let script = "ip link set eth0 down; ip addr add 10.9.9.9/24 dev eth0; ip route add 192.0.2.0/24 via 10.79.1.1; \
                       arping -c 1 -w 1 -I eth0 10.79.1.2; \
                       ping -c 1 -W 1 10.79.1.2; echo 1 >/proc/sys/net/ipv4/ip_forward; nc -w 5 10.79.1.2 80 || echo refused";
@@ -69,10 +69,9 @@ mod as_user {
         let rl = Rl::new();
         rl.run(&["network", "create", "--subnet=10.79.2.0/24", "one"]).success();
         rl.run(&["network", "create", "--subnet=10.79.3.0/24", "two"]).success();
-        let server = "nc -ll -p 80 -e echo hello & echo up; cat";
-        let mut good = up(&rl, &["--name=good", "--network=two"], server);
-        let mut bad = up(&rl, &["--name=bad", "--network=two"], server);
-        let mut guarded = up(&rl, &["--name=guarded", "--network=one", "--egress=allow=good:80"], server);
+        let mut good = up(&rl, &["--name=good", "--network=two"], &server());
+        let mut bad = up(&rl, &["--name=bad", "--network=two"], &server());
+        let mut guarded = up(&rl, &["--name=guarded", "--network=one", "--egress=allow=good:80"], &server());
         let ask = |name: &str| format!("nc -w 5 {name} 80 2>/dev/null || echo no; ");
         let asked = ["run", "--rm", "--network=one", "busybox", "sh", "-c", &ask("guarded")];
         assert_eq!(rl.run(&asked).success().stdout, "hello\n");

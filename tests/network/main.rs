@@ -6,6 +6,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// Says `up`, in a container, when its server listens at port 80: before that, a client's connection is made and ended at
+/// once, because slirp4netns and the published port are there earlier.
+const LISTENS: &str =
+    "{ until grep -q ':0050 [0-9A-F:]* 0A ' /proc/net/tcp /proc/net/tcp6; do usleep 10000; done; echo up; }";
+
 mod apt;
 mod attacks;
 mod basics;

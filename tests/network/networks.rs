@@ -1,6 +1,6 @@
 //! Networks by name: containers that find each other, and those that must not.
 
-pub use self::as_user::{holder, up, works};
+pub use self::as_user::{holder, server, up, works};
 
 mod as_user {
     use std::os::unix::fs::PermissionsExt;
@@ -11,10 +11,13 @@ mod as_user {
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
 
+    use crate::LISTENS;
     use crate::support::{Rl, Running, missing};
 
     /// Answers everybody with this line, over TCP.
-    const SERVER: &str = "nc -ll -p 80 -e echo hello & echo up; cat";
+    pub fn server() -> String {
+        format!("nc -ll -p 80 -e echo hello & {LISTENS}; cat")
+    }
 
     pub fn works() -> bool {
         let nft = ["-rn", "--", "sh", "-c", "PATH=$PATH:/usr/sbin:/sbin; nft list ruleset && ip link show lo"];
@@ -64,7 +67,7 @@ mod as_user {
         }
         let rl = Rl::new();
         rl.run(&["network", "create", "--ipv6", "web"]).success();
-        let first = up(&rl, &["--name=one", "--network=web", "--network-alias=uno"], SERVER);
+        let first = up(&rl, &["--name=one", "--network=web", "--network-alias=uno"], &server());
         let script = ask("one") + &ask("uno") + "nslookup one | grep -c Address; grep -c 10.89 /etc/hosts";
         let out = sh(&rl, &["--network=web"], &script);
         // Its own, and the answers in both families.
@@ -89,7 +92,7 @@ mod as_user {
         let rl = Rl::new();
         rl.run(&["network", "create", "--subnet=10.77.1.0/24", "one"]).success();
         rl.run(&["network", "create", "--subnet=10.77.2.0/24", "--gateway=10.77.2.9", "two"]).success();
-        let server = up(&rl, &["--name=server", "--network=one:ip=10.77.1.50"], SERVER);
+        let server = up(&rl, &["--name=server", "--network=one:ip=10.77.1.50"], &server());
         let shown = "{{range $name, $at := .NetworkSettings.Networks}}{{$name}} {{.IPAddress}}/{{.IPPrefixLen}} {{.Gateway}}{{end}}";
         let shown = rl.run(&["inspect", "-f", shown, "server"]).success().stdout;
         assert_eq!(shown, "one 10.77.1.50/24 10.77.1.1\n");
@@ -131,7 +134,7 @@ mod as_user {
         }
         let rl = Rl::new();
         rl.run(&["network", "create", "web"]).success();
-        let server = up(&rl, &["--name=web", "--network=web", "-p", "127.0.0.1::80"], SERVER);
+        let server = up(&rl, &["--name=web", "--network=web", "-p", "127.0.0.1::80"], &server());
         let listed = rl.run(&["port", "web", "80"]).success().stdout;
         let stream = || std::net::TcpStream::connect(listed.trim()).map(crate::lab::heard).unwrap_or_default();
         let answered = (0..200).any(|_| {
@@ -151,7 +154,7 @@ mod as_user {
         for name in ["one", "two"] {
             rl.run(&["network", "create", name]).success();
         }
-        let server = up(&rl, &["--name=server", "--network=one"], SERVER);
+        let server = up(&rl, &["--name=server", "--network=one"], &server());
         let mut client = up(&rl, &["--name=client", "--network=two"], "echo up; cat");
         let script = ask("server");
         rl.run(&["network", "connect", "--alias=other", "two", "server"]).success();
@@ -174,7 +177,7 @@ mod as_user {
         }
         let rl = Rl::new();
         rl.run(&["network", "create", "web"]).success();
-        let server = up(&rl, &["--name=server", "--network=web"], SERVER);
+        let server = up(&rl, &["--name=server", "--network=web"], &server());
         kill(holder(&rl, "web"), Signal::SIGKILL).expect("kill");
         assert_eq!(sh(&rl, &["--network=web"], &ask("server")), "hello\n");
         ended(server);
@@ -202,7 +205,7 @@ mod as_user {
         }
         let rl = Rl::new();
         rl.run(&["network", "create", "web"]).success();
-        let server = up(&rl, &["--name=server", "--network=web"], SERVER);
+        let server = up(&rl, &["--name=server", "--network=web"], &server());
         kill(holder(&rl, "web"), Signal::SIGKILL).expect("kill");
         let look = "ip -o -4 addr show eth0; echo up; cat";
         let words = ["run", "--rm", "-i", "--network=web", "busybox", "sh", "-c", look];
@@ -225,7 +228,7 @@ mod as_user {
         let rl = Rl::new();
         rl.run(&["network", "create", "--internal", "inner"]).success();
         rl.run(&["network", "create", "--disable-dns", "plain"]).success();
-        let server = up(&rl, &["--name=server", "--network=inner"], SERVER);
+        let server = up(&rl, &["--name=server", "--network=inner"], &server());
         let out = sh(&rl, &["--network=inner"], &(ask("server") + "ip route | grep -c default || :"));
         assert_eq!(out, "hello\n0\n");
         assert_eq!(sh(&rl, &["--network=plain"], "cat /etc/resolv.conf | grep nameserver"), "nameserver 10.0.2.3\n");

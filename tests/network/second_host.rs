@@ -21,6 +21,7 @@ mod as_user {
 
 mod body {
 
+    use crate::LISTENS;
     use crate::lab::{Lab, MACHINE, SECOND, SECOND6};
     use crate::support::Rl;
 
@@ -43,8 +44,8 @@ mod body {
     #[ignore = "a body"]
     fn its_own_address_is_what_the_container_sees() {
         let (lab, rl) = (Lab::new(), Rl::new());
-        let server = "echo up; exec nc -l -p 80 -e sh -c 'netstat -tn'";
-        let mut running = rl.command(&["run", "--rm", "-p", "8080:80", "busybox", "sh", "-c", server]).spawn();
+        let server = format!("{LISTENS} & exec nc -l -p 80 -e sh -c 'netstat -tn'");
+        let mut running = rl.command(&["run", "--rm", "-p", "8080:80", "busybox", "sh", "-c", &server]).spawn();
         running.wait_for_line("up");
         let seen = lab.asked_from_second(&format!("{MACHINE}:8080"));
         assert!(seen.contains(&format!("{SECOND}:")), "{seen}");

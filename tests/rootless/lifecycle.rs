@@ -2,21 +2,12 @@
 
 mod everywhere {
     use std::os::unix::process::ExitStatusExt;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
 
-    use crate::support::Rl;
-
-    /// Waits for what another process will do soon; bounded, because a test must end.
-    fn eventually(what: &str, mut is: impl FnMut() -> bool) {
-        let end = Instant::now() + Duration::from_secs(20);
-        while !is() {
-            assert!(Instant::now() < end, "did not happen within 20 s: {what}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
+    use crate::support::{Rl, eventually};
 
     fn entries(dir: &std::path::Path) -> usize {
         std::fs::read_dir(dir).map_or(0, Iterator::count)

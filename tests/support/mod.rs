@@ -10,6 +10,7 @@ mod command;
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 pub use canary::Canary;
 pub use command::{Line, Output, Running};
@@ -24,6 +25,15 @@ pub fn missing(what: &str) -> bool {
     assert!(std::env::var_os("RL_MUST_WORK").is_none(), "this machine lacks what the test needs: {what}");
     eprintln!("SKIPPED: this machine lacks {what}");
     false
+}
+
+/// Waits for what another process will do soon; bounded, because a test must end.
+pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !is() {
+        assert!(Instant::now() < end, "did not happen within 30 s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// The binary under test.
