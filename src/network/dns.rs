@@ -1,11 +1,14 @@
 //! The DNS server of the processes that serve names: `rl: egress` for one container and `rl: names` for a network by name.
 //!
 //! Owns what both have in common: hickory's server at their sockets, and asking the resolvers; what may be asked and what is answered is
-//! theirs ([`Judge`]). Messages, EDNS, truncation and connections are hickory's affair. The surprise: each question that is asked
-//! again has a socket of its own, so that a forged answer has to guess its port as well as its id.
+//! theirs ([`Judge`]). Messages, EDNS and truncation are hickory's affair; how many connections there may be is ours (`connections`).
+//! The surprise: each question that is asked again has a socket of its own, so that a forged answer has to guess its port as well as
+//! its id.
+
+mod connections;
 
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hickory_server::Server;
@@ -16,11 +19,12 @@ use hickory_server::proto::rr::rdata::{A, AAAA};
 use hickory_server::proto::rr::{Name, RData, Record};
 use hickory_server::server::{Request, RequestHandler, RequestInfo, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::MessageResponseBuilder;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
+
+use crate::sys::process;
 
 /// The resolver's libraries ask again after five seconds.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -28,10 +32,6 @@ const TRIES: usize = 3;
 /// Questions that wait for an answer, at most: of all clients, and of one. More are its own loss.
 const WAITING: usize = 512;
 const WAITING_OF_ONE: usize = 256;
-/// Without a question a connection ends.
-const IDLE: Duration = Duration::from_secs(5);
-/// Answers of one connection that wait for its client.
-const UNREAD: usize = 16;
 /// Of a message (RFC 1035).
 const HEADER: usize = 12;
 /// What a client without EDNS can take over UDP (RFC 1035), and what we have room for from a resolver.
@@ -106,28 +106,34 @@ impl Listener {
 
 /// Never comes back while its sockets are whole.
 pub(super) fn serve(listeners: Vec<Listener>, resolvers: Resolvers, judge: impl Judge) -> u8 {
-    // Whoever keeps connections open shall not take the others' files.
-    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
-    }
+    // For those who wait for an answer, and for all connections. Where there are none to be had it does with what there is.
+    let _ = process::open_many_files();
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() else { return 1 };
     let _ = runtime.block_on(async {
-        let mut server = Server::new(Handler { judge: Mutex::new(judge), resolvers, waiting: Mutex::default() });
+        let answering = Arc::new(Answering { judge: Mutex::new(judge), resolvers, waiting: Mutex::default() });
+        let mut server = Server::new(Handler(answering.clone()));
+        let mut connecting = Vec::new();
         for Listener { udp, tcp } in listeners {
             server.register_socket(tokio::net::UdpSocket::from_std(udp)?);
-            server.register_listener(tokio::net::TcpListener::from_std(tcp)?, IDLE, UNREAD);
+            connecting.push(tokio::net::TcpListener::from_std(tcp)?);
         }
-        server.block_until_done().await.map_err(std::io::Error::other)
+        tokio::select! {
+            done = server.block_until_done() => done.map_err(std::io::Error::other),
+            () = connections::serve(connecting, Arc::new(Handler(answering))) => Ok(()),
+        }
     });
     1
 }
 
-struct Handler<J> {
+struct Answering<J> {
     judge: Mutex<J>,
     resolvers: Resolvers,
     /// Whose questions wait for a resolver.
     waiting: Mutex<Vec<IpAddr>>,
 }
+
+/// Of those who ask over UDP, and of those over TCP.
+struct Handler<J>(Arc<Answering<J>>);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -136,7 +142,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[async_trait::async_trait]
 impl<J: Judge> RequestHandler for Handler<J> {
     async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, mut client: R) -> ResponseInfo {
-        let Some(answer) = self.answer(request).await else {
+        let Some(answer) = self.0.answer(request).await else {
             return told(Answer::new(&request.metadata, ResponseCode::ServFail).metadata);
         };
         let edns = request.edns.as_ref().map(|asked| {
@@ -157,7 +163,7 @@ fn told(metadata: Metadata) -> ResponseInfo {
     Header { metadata, counts: HeaderCounts::default() }.into()
 }
 
-impl<J: Judge> Handler<J> {
+impl<J: Judge> Answering<J> {
     /// None: it has asked too much.
     async fn answer(&self, request: &Request) -> Option<Answer> {
         let only = |code| Some(Answer::new(&request.metadata, code));

@@ -3,6 +3,7 @@
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Marks every descriptor from `first` on close-on-exec, those too that the caller of `rl` has left open (CVE-2024-21626).
 ///
@@ -101,6 +102,27 @@ pub fn end_with_parent(command: &mut std::process::Command) {
     let bind = || nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(std::io::Error::from);
     // SAFETY: between fork and exec the closure makes one system call and touches no memory but its own.
     unsafe { command.pre_exec(bind) };
+}
+
+/// Lets this process open as many files as it may. Of the customary limit, 1024, a server of connections has used up all with 500
+/// clients.
+///
+/// # Errors
+/// getrlimit(2)'s; the limit stays then.
+pub fn open_many_files() -> Result<(), Errno> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)
+}
+
+/// As [`open_many_files`], for a command. Where it can't be had, the command has what there is.
+pub fn opens_many_files(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let raise = || {
+        let _ = open_many_files();
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes two system calls and touches no memory but its own.
+    unsafe { command.pre_exec(raise) };
 }
 
 /// Makes a command run in another network namespace; rights over that are needed when it is started.

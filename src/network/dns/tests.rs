@@ -1,10 +1,12 @@
 //! The server as its clients see it, over loopback, and whose answers are heard.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddrV4, TcpStream};
+use std::os::fd::AsRawFd;
 
 use hickory_server::proto::op::MessageType;
 use hickory_server::proto::rr::RecordType;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 
 use super::*;
 
@@ -53,13 +55,17 @@ fn over_udp(server: SocketAddr, question: &[u8]) -> (usize, Message) {
 }
 
 fn over_tcp(stream: &mut TcpStream, question: &[u8]) -> Message {
+    said_over_tcp(stream, question).expect("an answer")
+}
+
+fn said_over_tcp(stream: &mut TcpStream, question: &[u8]) -> std::io::Result<Message> {
     let length = u16::try_from(question.len()).expect("a length").to_be_bytes();
-    stream.write_all(&[&length[..], question].concat()).expect("asked");
+    stream.write_all(&[&length[..], question].concat())?;
     let mut length = [0; 2];
-    stream.read_exact(&mut length).expect("a length");
+    stream.read_exact(&mut length)?;
     let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
-    stream.read_exact(&mut answer).expect("an answer");
-    Message::from_vec(&answer).expect("an answer")
+    stream.read_exact(&mut answer)?;
+    Ok(Message::from_vec(&answer).expect("an answer"))
 }
 
 #[test]
@@ -77,6 +83,26 @@ fn a_long_answer_is_cut_to_what_its_client_takes_and_whole_over_tcp() {
         let all = over_tcp(&mut stream, &question(id, "a.example.", None));
         assert_eq!((all.metadata.id, all.metadata.truncation, all.answers.len()), (id, false, 200));
     }
+}
+
+#[test]
+fn who_keeps_connections_open_has_so_many_and_takes_nobody_elses() {
+    let server = server(1);
+    let asks = |stream: &mut TcpStream| said_over_tcp(stream, &question(7, "a.example.", None)).is_ok();
+    let from = |client: [u8; 4]| {
+        let SocketAddr::V4(server) = server else { panic!("{server}") };
+        let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+        bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(client.into(), 0))).expect("an address");
+        connect(fd.as_raw_fd(), &SockaddrIn::from(server)).expect("a connection");
+        TcpStream::from(fd)
+    };
+    let mut held: Vec<TcpStream> = (0..300).map(|_| from([127, 0, 0, 2])).collect();
+    let answered = held.iter_mut().filter_map(|stream| asks(stream).then_some(())).count();
+    assert!((1..=32).contains(&answered), "{answered} of 300 are answered");
+    assert!(asks(&mut from([127, 0, 0, 3])), "another client is answered meanwhile");
+    drop(held);
+    // What it has hung up is free when the server has heard of it.
+    assert!((0..1000).any(|_| asks(&mut from([127, 0, 0, 2]))), "and so is the same one, when it has hung up itself");
 }
 
 #[test]
