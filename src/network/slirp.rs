@@ -1,7 +1,8 @@
 //! slirp4netns, with what `rl` knows of this machine.
 //!
 //! Owns the choice of the program and turning its errors into `rl`'s. The surprise: IPv6 is left out where the kernel has none,
-//! because slirp4netns itself does not look.
+//! because slirp4netns itself does not look; and each connection of the container is a file of slirp4netns, so that it is given as
+//! many as there are to be had.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -10,6 +11,7 @@ use slirp4netns_ctl::{Error as Trouble, Options, Program, Starting, Target, Vers
 
 use super::program::{own_directory, remembered};
 use crate::error::{Error, Result, catalog::network as codes};
+use crate::sys::process::opens_many_files;
 
 /// The API socket in the container's run directory, which the container does not see.
 pub(super) const API: &str = "slirp4netns";
@@ -42,13 +44,13 @@ impl Slirp {
 
     /// Without a socket: nobody adds forwards to it.
     pub(super) fn start_in(&self, namespace: OwnedFd) -> Result<Starting, Trouble> {
-        self.options.start(&self.program, Target::Descriptor(namespace), |_| ())
+        self.options.start(&self.program, Target::Descriptor(namespace), opens_many_files)
     }
 
     pub(super) fn start(self, namespace: OwnedFd, dir: &Path) -> Result<Starting> {
         let options = Options { api_socket: Some(dir.join(API)), ..self.options };
         options
-            .start(&self.program, Target::Descriptor(namespace), |_| ())
+            .start(&self.program, Target::Descriptor(namespace), opens_many_files)
             .map_err(|error| failed(error, "start slirp4netns"))
     }
 }

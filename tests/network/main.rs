@@ -18,6 +18,7 @@ mod egress;
 mod finding;
 mod guarded;
 mod lab;
+mod many;
 mod names;
 mod networks;
 mod ports;

@@ -36,6 +36,8 @@ use crate::sys::{capability, process};
 const SILENCE: Duration = Duration::from_secs(60);
 /// Clients over UDP that are remembered at most.
 const CLIENTS: usize = 4096;
+/// Until clients are let in again that found no file left. One that ends lets them in at once; but the whole machine may be short.
+const PAUSE_MS: u16 = 1000;
 const EVENTS: usize = 256;
 
 /// The process; it ends when this is dropped.
@@ -123,6 +125,8 @@ fn settle(namespace: &File, bound: &[Bound], control: &OwnedFd, watched: &OwnedF
     close_all_but(&mut keep)?;
     process::hide_arguments("rl: ports");
     let _ = prctl::set_name(c"rl: ports");
+    // Each client takes two. Where there are no more to be had it does with what there is.
+    let _ = process::open_many_files();
     capability::set(0, 0, 0)?;
     prctl::set_no_new_privs()?;
     // The parent reads its signals from a descriptor; here they have their ordinary meaning, but for a write to a closed socket.
@@ -144,6 +148,8 @@ struct Loop {
     next: u64,
     guest: Guest,
     last_sweep: Instant,
+    /// Listeners that are not listened to, because there was no file for their next client.
+    paused: Vec<u64>,
 }
 
 /// A descriptor's token: its item's number, and for the second of two descriptors the low bit.
@@ -154,8 +160,14 @@ fn token(item: u64, second: bool) -> u64 {
 impl Loop {
     fn run(bound: Vec<Bound>, control: OwnedFd, watched: &OwnedFd) -> u8 {
         let Ok(epoll) = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC) else { return 1 };
-        let mut all =
-            Self { epoll, items: HashMap::new(), next: 0, guest: Guest::default(), last_sweep: Instant::now() };
+        let mut all = Self {
+            epoll,
+            items: HashMap::new(),
+            next: 0,
+            guest: Guest::default(),
+            last_sweep: Instant::now(),
+            paused: Vec::new(),
+        };
         let watching = all.epoll.add(watched, EpollEvent::new(EpollFlags::EPOLLIN, token(0, false)));
         all.next = 1;
         all.items.insert(0, Item::Watched);
@@ -165,7 +177,12 @@ impl Loop {
         }
         let mut events = [EpollEvent::empty(); EVENTS];
         loop {
-            let idle = if all.has_clients() { EpollTimeout::from(10_000_u16) } else { EpollTimeout::NONE };
+            let idle = match (all.paused.is_empty(), all.has_clients()) {
+                (false, _) => EpollTimeout::from(PAUSE_MS),
+                (true, true) => EpollTimeout::from(10_000_u16),
+                (true, false) => EpollTimeout::NONE,
+            };
+            let before = all.items.len();
             let count = match all.epoll.wait(&mut events, idle) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => 0,
@@ -178,6 +195,9 @@ impl Loop {
                 all.handle(event.data() >> 1, event.data() & 1 == 1);
             }
             all.sweep();
+            if count == 0 || all.items.len() < before {
+                all.resume();
+            }
         }
     }
 
@@ -215,7 +235,9 @@ impl Loop {
                 Some(Item::Control(fd))
             }
             Item::Listener((leg, fd)) => {
-                tcp::accept(self, leg, &fd);
+                if !tcp::accept(self, leg, &fd) {
+                    self.pause(id, &fd);
+                }
                 Some(Item::Listener((leg, fd)))
             }
             Item::Udp(mut listener) => {
@@ -230,6 +252,22 @@ impl Loop {
         };
         if let Some(item) = kept {
             self.items.insert(id, item);
+        }
+    }
+
+    /// The listener would be reported without end while nobody can be let in.
+    fn pause(&mut self, id: u64, fd: &OwnedFd) {
+        if self.epoll.delete(fd).is_ok() {
+            self.paused.push(id);
+        }
+    }
+
+    fn resume(&mut self) {
+        for id in std::mem::take(&mut self.paused) {
+            // None: it was withdrawn meanwhile.
+            if let Some(Item::Listener((_, fd))) = self.items.get(&id) {
+                let _ = self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token(id, false)));
+            }
         }
     }
 

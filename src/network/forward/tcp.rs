@@ -37,15 +37,15 @@ pub(super) struct Pair {
     connecting: Option<Vec<SocketAddr>>,
 }
 
-/// Lets waiting clients in.
-pub(super) fn accept(all: &mut Loop, leg: Leg, listener: &OwnedFd) {
+/// Lets waiting clients in. False: there is no file for the next one.
+pub(super) fn accept(all: &mut Loop, leg: Leg, listener: &OwnedFd) -> bool {
     for _ in 0..CLIENTS {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let client = match socket::accept4(listener.as_raw_fd(), flags) {
             Ok(fd) => TcpStream::from(crate::sys::process::adopt(fd)),
             // ECONNABORTED: a client has gone again; another may wait.
             Err(Errno::EINTR | Errno::ECONNABORTED) => continue,
-            Err(_) => return,
+            Err(errno) => return !matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM),
         };
         let _ = client.set_nodelay(true);
         let mut rest: Vec<_> =
@@ -67,6 +67,7 @@ pub(super) fn accept(all: &mut Loop, leg: Leg, listener: &OwnedFd) {
             all.items.remove(&id);
         }
     }
+    true
 }
 
 /// The next address that does not refuse at once, and whether it has answered already.

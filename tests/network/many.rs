@@ -1,0 +1,72 @@
+//! Many connections at once: as many as there may be files, and what becomes of those that find none.
+//!
+//! `rl` is started by prlimit(1) with a small limit, as a terminal of most systems has one (1024), so that few connections are many.
+
+mod as_user {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::process::Command;
+    use std::time::Duration;
+
+    use crate::support::{Line, Rl, Running, binary, eventually};
+
+    /// A container that says everything back to everybody, behind a port of IPv6, where `rl: ports` stands between.
+    fn echo(rl: &Rl, limit: &str, port: u16) -> Running {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={limit}")).arg(binary()).arg("--root").arg(rl.root());
+        command.arg("--runroot").arg(rl.runroot()).args(["run", "--rm", "-p", &format!("[::1]:{port}:80"), "busybox"]);
+        command.args(["sh", "-c", &format!("{} & exec nc -ll -p 80 -e cat", crate::LISTENS)]);
+        let mut running = Line::new(command, format!("prlimit --nofile={limit} rl run")).spawn();
+        running.wait_for_line("up");
+        running
+    }
+
+    fn free_port() -> u16 {
+        TcpListener::bind("[::1]:0").expect("a listener").local_addr().expect("an address").port()
+    }
+
+    fn connected(port: u16) -> TcpStream {
+        let stream = TcpStream::connect(("::1", port)).expect("a connection");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
+        stream
+    }
+
+    fn is_served(mut stream: &TcpStream) -> bool {
+        let mut back = [0];
+        stream.write_all(b"x").is_ok() && stream.read_exact(&mut back).is_ok() && back == *b"x"
+    }
+
+    #[test]
+    fn the_customary_limit_of_open_files_is_none_of_published_ports() {
+        let (rl, port) = (Rl::new(), free_port());
+        let running = echo(&rl, "64:1024", port);
+        let held: Vec<_> = (0..100).map(|_| connected(port)).collect();
+        for (index, stream) in held.iter().enumerate() {
+            assert!(is_served(stream), "{index}");
+        }
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.child_called("slirp4netns")));
+        let limits = limits.expect("its limits");
+        let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
+        assert_eq!(files.split_ascii_whitespace().nth(3), Some("1024"), "connections that go out need files, too");
+        rl.run(&["stop", "--latest", "--time=0"]).success();
+        running.finish();
+    }
+
+    #[test]
+    fn clients_that_find_no_file_left_wait_and_nobody_works_meanwhile() {
+        let (rl, port) = (Rl::new(), free_port());
+        let running = echo(&rl, "64:64", port);
+        let ports = running.child_called("rl: ports");
+        let held: Vec<_> = (0..100).map(|_| connected(port)).collect();
+        let files = || std::fs::read_dir(format!("/proc/{ports}/fd")).expect("its files").count();
+        eventually("all its files are in use", || files() >= 62);
+        eventually("it sleeps", || {
+            let stat = std::fs::read_to_string(format!("/proc/{ports}/stat")).expect("its state");
+            stat.rsplit_once(") ").expect("a name").1.starts_with('S')
+        });
+        drop(held);
+        eventually("others are served when there are files again", || is_served(&connected(port)));
+        rl.run(&["stop", "--latest", "--time=0"]).success();
+        running.finish();
+    }
+}
