@@ -24,7 +24,8 @@ use crate::spec::network::PASTA_DNS;
 use crate::sys::process::end_with_parent;
 
 const START: Duration = Duration::from_secs(30);
-const WORDS: usize = 4096;
+/// Room for how it is to be used, which it says behind what was wrong.
+const WORDS: usize = 16 << 10;
 
 #[derive(Debug)]
 pub(super) struct Pasta {
@@ -173,9 +174,10 @@ impl Running {
     }
 }
 
-/// Without a syslog it complains of that at every line.
+/// Without a syslog it complains of that at every line; and how it is to be used is a page of its manual.
 fn said(lines: &[String]) -> String {
-    let lines = lines.iter().map(String::as_str).filter(|line| !line.ends_with("bytes to syslog"));
+    let lines = lines.iter().map(String::as_str).take_while(|line| !line.starts_with("Usage: "));
+    let lines = lines.filter(|line| !line.ends_with("bytes to syslog"));
     lines.collect::<Vec<_>>().join("; ")
 }
 
@@ -216,5 +218,12 @@ mod tests {
         };
         assert!(line(&[], &[any("0.0.0.0:8080"), any("[::]:8080")]).starts_with("-t 8080:80 -u none"));
         assert!(line(&[], &[any("0.0.0.0:8080")]).starts_with("-t 0.0.0.0/8080:80 -u none"));
+    }
+
+    #[test]
+    fn what_was_wrong_is_said_without_the_manual() {
+        let lines =
+            ["pasta: unrecognized option '--foo'", "Failed to send 51 bytes to syslog", "Usage: pasta", "Options:"];
+        assert_eq!(said(&lines.map(str::to_owned)), "pasta: unrecognized option '--foo'");
     }
 }
