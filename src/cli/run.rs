@@ -5,6 +5,7 @@
 
 pub(super) mod args;
 mod borrowed;
+mod compile;
 pub mod detached;
 mod device;
 pub(super) mod env;

@@ -4,29 +4,23 @@
 //! image is looked up, because the layers belong to subordinate ids.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use oci_spec::runtime::Spec;
-
 use super::borrowed::{self, Borrowed};
+use super::compile::{self, Compiled};
 use super::detached::{self, Detached};
 use super::ground::{self, Ground};
 use super::image::{self, Ensured, Place, Want};
 use super::{PlanFormat, replace};
 use crate::cli::foreign::Foreign;
 use crate::cli::{Globals, warn_fallback};
-use crate::error::{
-    Context, Error, Result, catalog::command_line, catalog::network as codes, catalog::rootfs, catalog::state,
-};
-use crate::host::emulation::Emulator;
-use crate::host::{Host, procfs};
+use crate::error::{Error, Result, catalog::command_line, catalog::rootfs};
+use crate::host::Host;
 use crate::image::{Platform, Store};
-use crate::network::named::store::Networks;
-use crate::plan::{self, Plan, RootSource};
+use crate::plan::RootSource;
 use crate::runtime::base::{self, Entered};
-use crate::runtime::container::{self, Container};
+use crate::runtime::container::Container;
 use crate::runtime::fuse::Fuse;
 use crate::runtime::mountpoints;
 use crate::runtime::parent::{self, Ended, Job};
@@ -34,19 +28,11 @@ use crate::runtime::seccomp;
 use crate::runtime::stdio::Stdio;
 use crate::runtime::storage::{self, Driver};
 use crate::runtime::supervisor::Origin;
-use crate::spec::files::HOST_GATEWAY;
+use crate::spec::ids::Base;
 use crate::spec::lifecycle::Attached;
-use crate::spec::network::Network;
-use crate::spec::{self, Extras, Facts, Identity, Ids, ImageConfig, RunSpec, Source, UserNs, Volume};
-use crate::state::{Containers, Record, Status, Typed};
+use crate::spec::{Identity, Ids, RunSpec, Source, Volume};
+use crate::state::{Record, Status, Typed};
 use crate::volume;
-
-/// Everything that is known before anything is made.
-struct Compiled {
-    spec: Spec,
-    extras: Extras,
-    plan: Plan,
-}
 
 /// Runs the container, or prints what would be done; gives the exit status.
 pub(super) fn launch(globals: &Globals, run: &RunSpec, want: &Want, show: Option<PlanFormat>) -> Result<u8> {
@@ -57,7 +43,7 @@ pub(super) fn launch(globals: &Globals, run: &RunSpec, want: &Want, show: Option
     };
     let run = &*run;
     if let Some(format) = show {
-        return print(&host, run, (place.as_ref(), want.platform()), format);
+        return compile::print(&host, run, (place.as_ref(), want.platform()), format);
     }
     replace::replace(&host, run)?;
     crate::network::ports::check(&run.publish)?;
@@ -198,14 +184,15 @@ impl Made {
     }
 
     pub(super) fn launch(&mut self, host: &Host, entered: &Entered, mode: Mode<'_>) -> Result<u8> {
-        let ids = resolve_ids(host, &self.record.run.userns, entered)?;
+        self.record.run.cgroups.detached = matches!(mode, Mode::Detached(_));
+        let ids = compile::resolve_ids(host, &self.record.run.userns, entered)?;
         volume::prepare(&mut self.record.run, &self.ground.image, &ids, &host.dirs, &self.record.id)?;
         if !matches!(mode, Mode::Never) {
             self.borrowed = borrowed::mount(host, &mut self.record.run, &self.container, &ids)?;
         }
         let root = self.ground.layers.below(&self.container.data, self.record.run.remove);
         let driver = self.driver;
-        let ended = Launch { host, entered, made: self, mode }.start(&root, driver);
+        let ended = Launch { host, base: &entered.base, ids: &ids, made: self, mode }.start(&root, driver);
         self.borrowed.stop();
         ended
     }
@@ -223,7 +210,8 @@ fn typed(run: &RunSpec) -> Option<Typed> {
 
 struct Launch<'a> {
     host: &'a Host,
-    entered: &'a Entered,
+    base: &'a Base,
+    ids: &'a Ids,
     made: &'a mut Made,
     mode: Mode<'a>,
 }
@@ -248,9 +236,8 @@ impl Launch<'_> {
 
     fn attempt(&mut self, root: &RootSource, driver: Driver) -> Result<u8> {
         let Made { container, record, ground, .. } = &*self.made;
-        let ids = resolve_ids(self.host, &record.run.userns, self.entered)?;
         let mountpoints = mountpoints::lowest(&self.host.dirs, &record.run.etc);
-        let (root, mounted) = ground.stand(root, driver, &ids, container, mountpoints)?;
+        let (root, mounted) = ground.stand(root, driver, self.ids, container, mountpoints)?;
         let mut ended = self.on(&root, mounted.as_ref());
         while let Err(error) = &ended
             && self.made.foreign.learn(error, self.made.ground.platform.as_ref(), self.host)?
@@ -272,27 +259,25 @@ impl Launch<'_> {
     }
 
     /// None: it was not to be started.
-    fn on(&self, root: &RootSource, mounted: Option<&Fuse>) -> Result<Option<Ended>> {
-        let Self { host, entered, made, mode } = self;
-        let Made { container, record, ground, foreign, .. } = &**made;
-        let (run, image, emulators) = (&record.run, &ground.image, &foreign.emulators);
-        let mut run = run.clone();
-        run.cgroups.detached = matches!(mode, Mode::Detached(_));
-        let run = &run;
-        let Compiled { plan, extras, .. } = compile(host, run, entered, image, root, &container.identity, emulators)?;
+    fn on(&mut self, root: &RootSource, mounted: Option<&Fuse>) -> Result<Option<Ended>> {
+        let Self { host, base, ids, made, mode } = self;
+        let Made { container, record, ground, foreign, fresh, borrowed, .. } = &mut **made;
+        let (image, emulators) = (&ground.image, &foreign.emulators);
+        let compiled = compile::compile(host, &record.run, ids, image, root, &container.identity, emulators)?;
+        let Compiled { plan, extras, .. } = &*compiled;
         let bounding = plan.bounding().unwrap_or_default();
         let filter = seccomp::program(&extras.seccomp, bounding, &host.dirs.data.join("seccomp"))?;
-        let mut record = record.clone();
         record.command.clone_from(&plan.process.args);
+        let (record, run) = (&*record, &record.run);
         let detached = match mode {
             Mode::Foreground => None,
             Mode::Detached(detached) => Some(*detached),
-            Mode::Never => return container.keep(&record, ground.pin.as_ref()).map(|()| None),
+            Mode::Never => return container.keep(record, ground.pin.as_ref()).map(|()| None),
         };
         let mut status = None;
         if !run.remove {
-            if made.fresh {
-                container.keep(&record, ground.pin.as_ref())?;
+            if *fresh {
+                container.keep(record, ground.pin.as_ref())?;
             }
             let restarts = detached.map_or(0, |detached| detached.restarts);
             status.insert(Status::starting(restarts)).write(&container.data)?;
@@ -301,11 +286,11 @@ impl Launch<'_> {
             // What holds the layers now ends with this process's memory.
             container.pin(pin)?;
         }
-        let (of_one_run, dirs) = (Some(&record).filter(|_| run.remove), &host.dirs);
+        let (of_one_run, dirs) = (Some(record).filter(|_| run.remove), &host.dirs);
         let muted = detached.is_none() && !run.tty && run.attached != Attached::default();
         let stdio = muted.then(|| Stdio::muted(run.attached)).transpose()?;
         let job = Job {
-            plan: &plan,
+            plan,
             filter: filter.as_ref(),
             container,
             record: of_one_run,
@@ -315,8 +300,8 @@ impl Launch<'_> {
             timeout: run.ending.timeout.map(|seconds| Duration::from_secs(seconds.into())),
         };
         if let Some(detached) = detached {
-            let mounted: Vec<_> = mounted.into_iter().chain(&made.borrowed.helpers).collect();
-            return Err(detached.start(&job, &record, Origin::of(host, &entered.base), &mounted));
+            let mounted: Vec<_> = mounted.into_iter().chain(&borrowed.helpers).collect();
+            return Err(detached.start(&job, record, Origin::of(host, base), &mounted));
         }
         let ended = parent::run(&job)?;
         if let Some(status) = status {
@@ -332,114 +317,6 @@ impl Launch<'_> {
 fn again(root: &RootSource) -> Result<()> {
     let RootSource::Overlay { upper, work, .. } = root else { return Ok(()) };
     [upper, work].into_iter().filter(|path| path.exists()).try_for_each(|path| crate::image::remove_tree(path))
-}
-
-/// `--plan`: starts nothing and makes nothing.
-fn print(host: &Host, run: &RunSpec, (place, platform): From<'_>, format: PlanFormat) -> Result<u8> {
-    let entered = base::foresee(host, &run.userns)?;
-    warn_fallback(entered.fallback.as_ref());
-    let Ground { image, platform, layers, .. } = ground::ground(&run.source, place, platform)?;
-    let foreign = Foreign::of(platform.as_ref(), host)?;
-    let id = container::new_id()?;
-    let name = run.name.clone().unwrap_or_else(|| id[..12].to_owned());
-    let identity = Identity { dir: host.dirs.containers().join(&id), id, name };
-    let root = layers.below(&host.dirs.data.join("containers").join(&identity.id), run.remove);
-    let mut run = run.clone();
-    volume::foresee(&mut run, &image, &host.dirs);
-    borrowed::foresee(host, &mut run);
-    let run = &run;
-    let compiled = compile(host, run, &entered, &image, &root, &identity, &foreign.emulators)?;
-    let json = |value: serde_json::Result<String>| value.context(&state::INTERNAL, || "write JSON".into());
-    let text = match format {
-        PlanFormat::Shell => plan::shell::script(&compiled.plan),
-        PlanFormat::Json => json(serde_json::to_string_pretty(&compiled.plan))?,
-        PlanFormat::Oci => {
-            json(serde_json::to_string_pretty(&spec::document::document(compiled.spec, &compiled.extras)?))?
-        }
-    };
-    println!("{}", text.trim_end());
-    Ok(0)
-}
-
-fn compile(
-    host: &Host,
-    run: &RunSpec,
-    entered: &Entered,
-    image: &ImageConfig,
-    root: &RootSource,
-    identity: &Identity,
-    emulators: &[Emulator],
-) -> Result<Compiled> {
-    let ids = resolve_ids(host, &run.userns, entered)?;
-    let facts = facts(host, run)?;
-    let (spec, mut extras) = spec::build::build(run, image, &ids, identity, &facts)?;
-    extras.emulators = emulators.to_vec();
-    let files = spec::files::etc_files(run, identity, &facts);
-    let plan = plan::compile::compile(&spec, &extras, &ids, identity, root, &host.dirs.run, files)?;
-    Ok(Compiled { spec, extras, plan })
-}
-
-fn resolve_ids(host: &Host, mode: &UserNs, entered: &Entered) -> Result<Ids> {
-    spec::ids::resolve(mode, &entered.base, host.caller.uid, host.caller.gid, &[])
-}
-
-/// What the specification needs to know of this machine.
-fn facts(host: &Host, run: &RunSpec) -> Result<Facts> {
-    let unified = nix::sys::statfs::statfs("/sys/fs/cgroup")
-        .is_ok_and(|stat| stat.filesystem_type() == nix::sys::statfs::CGROUP2_SUPER_MAGIC);
-    let mut network_namespace = None;
-    let resolv_conf = match &run.network {
-        Network::None => None,
-        Network::Container(name) => {
-            let (container, running) =
-                Containers::open(&host.dirs).find_running(name).map_err(|error| error.exit(125))?;
-            network_namespace = Some(procfs::namespace(running.pid.as_raw(), "net"));
-            Some(container.run.join("resolv.conf"))
-        }
-        Network::Host | Network::Slirp4netns(_) | Network::Pasta(_) | Network::Named(_) => {
-            Some(PathBuf::from("/etc/resolv.conf"))
-        }
-    };
-    let resolv_conf = resolv_conf.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
-    let host_mqueue = run.share.ipc && Path::new("/dev/mqueue").is_dir();
-    let host_name = if run.share.uts { nix::unistd::gethostname().ok() } else { None };
-    let host_name = host_name.and_then(|name| name.into_string().ok());
-    let host_gateway =
-        if run.add_hosts.iter().any(|(_, ip)| ip == HOST_GATEWAY) { host_gateway(&run.network)? } else { None };
-    let networks = match &run.network {
-        Network::Named(all) => {
-            let store = Networks::open(&host.dirs);
-            all.iter().map(|one| store.find(&one.network)).collect::<Result<_>>()?
-        }
-        _ => Vec::new(),
-    };
-    let congestion_control = if run.network.is_proxied() {
-        std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default().trim().to_owned()
-    } else {
-        String::new()
-    };
-    Ok(Facts {
-        unified_cgroup: unified,
-        host_mqueue,
-        host_name,
-        resolv_conf,
-        host_gateway,
-        network_namespace,
-        networks,
-        congestion_control,
-    })
-}
-
-/// An address at which the container finds the host: its loopback, where that was asked for, else the address from which this
-/// machine reaches others. Nothing is sent to find that out; the address asked about is nobody's (RFC 5737).
-fn host_gateway(network: &Network) -> Result<Option<IpAddr>> {
-    if let Some(gateway) = network.loopback_gateway() {
-        return Ok(Some(gateway.into()));
-    }
-    let doing = || "find an address of this machine for host-gateway".to_owned();
-    let socket = UdpSocket::bind("0.0.0.0:0").context(&codes::NETWORK, doing)?;
-    socket.connect("192.0.2.1:9").context(&codes::NETWORK, doing)?;
-    Ok(Some(socket.local_addr().context(&codes::NETWORK, doing)?.ip()))
 }
 
 /// O_EXCL: a container's id must never replace another's.

@@ -63,7 +63,8 @@ fn own(fd: BorrowedFd<'_>, access: OFlag) -> Option<OwnedFd> {
 
 /// Bytes on their way; filled when empty, so that a slow reader slows the writer down.
 pub struct Buffer {
-    bytes: [u8; SIZE + SPARE],
+    /// On the heap: whoever has buffers is moved about before there is anything in them, by starts that have no terminal, too.
+    bytes: Box<[u8; SIZE + SPARE]>,
     start: usize,
     end: usize,
 }
@@ -135,7 +136,7 @@ impl Buffer {
 
 impl Default for Buffer {
     fn default() -> Self {
-        Self { bytes: [0; SIZE + SPARE], start: 0, end: 0 }
+        Self { bytes: Box::new([0; SIZE + SPARE]), start: 0, end: 0 }
     }
 }
 
