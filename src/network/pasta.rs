@@ -20,7 +20,7 @@ use super::last_words::LastWords;
 use super::ports::Leg;
 use super::program::{find, remembered};
 use crate::error::{Context, Error, Result, catalog::network as codes};
-use crate::spec::network::PASTA_DNS;
+use crate::spec::network::{PASTA_DNS, PASTA_DNS6};
 use crate::sys::process::end_with_parent;
 
 const START: Duration = Duration::from_secs(30);
@@ -77,6 +77,9 @@ impl Pasta {
         let mut command = Command::new(&self.program);
         command.args(["--foreground", "--quiet", "--config-net", "--netns-only", "--dns-forward"]);
         command.arg(PASTA_DNS.to_string()).args(["--netns", "/proc/self/fd/0"]);
+        if !self.words.iter().any(|word| word.starts_with("--dns-forward")) {
+            command.arg("--dns-forward").arg(PASTA_DNS6.to_string());
+        }
         command.arg("--pid").arg(&fifo).args(arguments(&self.words, legs));
         command.stdin(Stdio::from(namespace)).stdout(Stdio::null()).stderr(theirs).process_group(0);
         end_with_parent(&mut command);

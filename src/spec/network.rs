@@ -3,7 +3,7 @@
 //! Pure. Owns [`Network`], the words of `--network`, [`Publish`], the words of `-p`, and the addresses that follow from both. The
 //! surprise: with pasta the container has the host's own address, so there is no address of the container to write down.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 use slirp4netns_ctl::{Options, Outbound, Protocol};
@@ -13,8 +13,12 @@ use super::networks::{self, Joining, Membership};
 use super::{Facts, RunSpec};
 use crate::error::{Error, Result, catalog::command_line};
 
+/// Where slirp4netns listens for the container's questions to DNS over IPv6.
+pub const SLIRP_DNS6: Ipv6Addr = slirp4netns_ctl::Network::IPV6_DNS;
 /// Where pasta listens for the container's questions to DNS: a link-local address that nobody else has.
 pub const PASTA_DNS: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+/// The same over IPv6, of a network that is nobody's (RFC 4193).
+pub const PASTA_DNS6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x726c, 0, 0, 0, 0, 0, 0x53);
 /// What pasta is told by `rl` itself, or what would take it out of `rl`'s hands.
 const PASTA_OWN: [&str; 22] = [
     "-f",
@@ -155,13 +159,17 @@ impl Network {
         }
     }
 
-    /// The forwarder of DNS, which asks whom the host asks.
-    fn forwarder(&self) -> Option<Ipv4Addr> {
-        match self {
-            Self::Slirp4netns(options) if !options.disable_dns => Some(options.network.dns()),
-            Self::Pasta(_) => Some(PASTA_DNS),
-            _ => None,
-        }
+    /// The forwarders of DNS, which ask whom the host asks. Each asks over its own family alone; that of IPv6, which is there a second
+    /// later, is needed only where the host itself (`resolv_conf`) has no other.
+    fn forwarders(&self, resolv_conf: &str) -> Vec<IpAddr> {
+        let (v6, v4) = match self {
+            Self::Slirp4netns(options) if !options.disable_dns => (SLIRP_DNS6, options.network.dns()),
+            Self::Pasta(_) => (PASTA_DNS6, PASTA_DNS),
+            _ => return Vec::new(),
+        };
+        let without = matches!(self, Self::Slirp4netns(options) if !options.ipv6);
+        let over_v6 = !without && is_asked_over_ipv6_alone(resolv_conf);
+        over_v6.then_some(v6.into()).into_iter().chain([v4.into()]).collect()
     }
 
     /// Where the container finds the host's loopback, if it was asked for.
@@ -280,20 +288,29 @@ pub fn resolv_conf(run: &RunSpec, facts: &Facts) -> String {
 
 /// Who is asked for names: whom the user has named, the driver's forwarder, or whom the host asks.
 pub fn resolvers(run: &RunSpec, facts: &Facts) -> Vec<String> {
-    match (run.dns.is_empty(), run.network.forwarder()) {
-        (false, _) => run.dns.clone(),
-        (true, Some(forwarder)) => vec![forwarder.to_string()],
-        (true, None) if matches!(run.network, Network::Named(_)) => {
-            networks::resolvers(&facts.networks).iter().map(ToString::to_string).collect()
-        }
-        (true, None) => nameservers(&facts.resolv_conf),
+    let forwarders = match &run.network {
+        _ if !run.dns.is_empty() => return run.dns.clone(),
+        Network::Named(_) => networks::resolvers(&facts.networks),
+        other => other.forwarders(&facts.resolv_conf),
+    };
+    if forwarders.is_empty() && !matches!(run.network, Network::Named(_)) {
+        return nameservers(&facts.resolv_conf);
     }
+    forwarders.iter().map(ToString::to_string).collect()
 }
 
 /// Whether who is asked knows other containers by name.
 pub fn knows_peers(run: &RunSpec, facts: &Facts) -> bool {
     let named = matches!(run.network, Network::Named(_));
     named && run.dns.is_empty() && facts.networks.iter().any(|network| network.dns)
+}
+
+/// Whether a host with this file has resolvers with IPv6 addresses and no others.
+pub fn is_asked_over_ipv6_alone(resolv_conf: &str) -> bool {
+    // Behind a `%` is the interface of an address of the link.
+    let is_v6 = |server: &String| server.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    let servers = nameservers(resolv_conf);
+    !servers.is_empty() && servers.iter().all(is_v6)
 }
 
 /// Whom the host asks.

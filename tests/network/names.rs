@@ -10,10 +10,15 @@ mod as_user {
     fn pasta_asks_whom_the_host_asks() {
         crate::lab::inside("names::body::pasta_asks_whom_the_host_asks");
     }
+
+    #[test]
+    fn a_resolver_that_has_ipv6_alone_is_asked_by_every_network() {
+        crate::lab::inside("names::body::a_resolver_that_has_ipv6_alone_is_asked_by_every_network");
+    }
 }
 
 mod body {
-    use crate::lab::{Lab, SECOND, resolver, run};
+    use crate::lab::{Lab, SECOND, SECOND6, resolver, run};
     use crate::support::Rl;
 
     const LOOK: &str = "nslookup anything.example 2>/dev/null | grep -o '203.0.113.[0-9]*' | head -n 1";
@@ -47,5 +52,22 @@ mod body {
         resolver(&rl, &format!("nameserver {SECOND}\n"));
         let out = rl.run(&["run", "--rm", "--network=pasta", "busybox", "sh", "-c", LOOK]).success().stdout;
         assert_eq!(out, "203.0.113.7\n");
+    }
+
+    #[test]
+    #[ignore = "a body"]
+    fn a_resolver_that_has_ipv6_alone_is_asked_by_every_network() {
+        let (lab, rl) = (Lab::new(), Rl::new());
+        lab.resolves(&format!("[{SECOND6}]:53"), [203, 0, 113, 6]);
+        resolver(&rl, &format!("nameserver {SECOND6}\n"));
+        rl.run(&["network", "create", "one"]).success();
+        // The address of IPv6 comes when the router has been heard (SLAAC).
+        let script =
+            format!("n=0; until {LOOK} | grep 113.6; do n=$((n+1)); [ $n -lt 50 ] || exit 9; usleep 200000; done");
+        let egress = "--egress=allow=anything.example";
+        for flags in [&["--network=slirp4netns"][..], &["--network=pasta"], &["--network=one"], &[egress]] {
+            let words = [&["run", "--rm"][..], flags, &["busybox", "sh", "-c", &script]].concat();
+            assert_eq!(rl.run(&words).success().stdout, "203.0.113.6\n", "{flags:?}");
+        }
     }
 }

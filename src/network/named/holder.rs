@@ -174,7 +174,7 @@ impl Holder {
             self.names = None;
         }
         if self.network.dns && self.names.is_none() {
-            self.names = Some(resolver::start(&self.network, &self.held, &self.run)?);
+            self.names = Some(resolver::start(&self.network, &self.tools.upstream, &self.held, &self.run)?);
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ use crate::host::procfs;
 use crate::network::egress;
 use crate::network::program::find;
 use crate::network::slirp::Slirp;
+use crate::spec::network::{SLIRP_DNS6, is_asked_over_ipv6_alone};
 use crate::spec::networks::{Definition, Joining};
 use crate::state;
 
@@ -66,15 +67,20 @@ pub(super) struct Tools {
     ip: PathBuf,
     nft: Option<PathBuf>,
     slirp: Option<Slirp>,
+    /// Who is asked for names that are no container's.
+    upstream: Vec<IpAddr>,
 }
 
 impl Tools {
     /// # Errors
     /// `RL0711` with the name of what is missing, `RL0708`, and slirp4netns' own.
     fn find(network: &Definition, run: &Path) -> Result<Self> {
+        let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let own = network.servers.is_empty() && !network.internal;
+        let upstream_v6 = (own && is_asked_over_ipv6_alone(&host)).then_some(SLIRP_DNS6);
         let outward = || {
             let mut options = slirp4netns_ctl::Options { network: network.outer(), ..Default::default() };
-            options.ipv6 = network.v6.is_some();
+            options.ipv6 = network.v6.is_some() || upstream_v6.is_some();
             Slirp::prepare(&options, run)
         };
         Ok(Self {
@@ -82,6 +88,7 @@ impl Tools {
                 .ok_or_else(|| Error::new(&codes::NO_TOOL, "find ip"))?,
             nft: (!network.internal).then(egress::prepare).transpose()?,
             slirp: (!network.internal).then(outward).transpose()?,
+            upstream: upstream_v6.map(IpAddr::V6).into_iter().chain(network.upstream()).collect(),
         })
     }
 }

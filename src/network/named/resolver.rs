@@ -23,8 +23,8 @@ use crate::sys::child::{close_all_but, exit_now, fork, open_pidfd};
 use crate::sys::{capability, process};
 
 /// Starts it for a network whose namespace is `held`; it ends when the process does that has started it, or when what is given back
-/// is dropped. `run` is where running state is kept.
-pub(super) fn start(network: &Definition, held: &File, run: &Path) -> Result<Forwarder, String> {
+/// is dropped. `servers` are asked for other names; `run` is where running state is kept.
+pub(super) fn start(network: &Definition, servers: &[IpAddr], held: &File, run: &Path) -> Result<Forwarder, String> {
     let failed = |error: std::io::Error| format!("serve names: {error}");
     let (mut answer, tell) = std::io::pipe().map_err(failed)?;
     let parent = nix::unistd::getpid();
@@ -33,7 +33,7 @@ pub(super) fn start(network: &Definition, held: &File, run: &Path) -> Result<For
         if nix::unistd::getppid() != parent {
             exit_now(0);
         }
-        serve(network, held, run, tell)
+        serve(network, servers, held, run, tell)
     })
     .map_err(|errno| failed(errno.into()))?;
     let process = Forwarder::of(open_pidfd(pid).map_err(|errno| failed(errno.into()))?);
@@ -46,15 +46,14 @@ pub(super) fn start(network: &Definition, held: &File, run: &Path) -> Result<For
     }
 }
 
-fn serve(network: &Definition, held: &File, run: &Path, mut tell: std::io::PipeWriter) -> u8 {
+fn serve(network: &Definition, servers: &[IpAddr], held: &File, run: &Path, mut tell: std::io::PipeWriter) -> u8 {
     let settled = settle(network, held, tell.as_raw_fd());
     let said = settled.as_ref().map_or_else(|why| why.clone(), |_| "ok".to_owned());
     let told = tell.write_all(said.as_bytes());
     drop(tell);
     let (Ok(listeners), Ok(())) = (settled, told) else { return 1 };
-    let servers = network.upstream();
     let names = Names::new(run, &network.name, !servers.is_empty());
-    dns::serve(listeners, Resolvers { addresses: servers, mark: None }, names)
+    dns::serve(listeners, Resolvers { addresses: servers.to_vec(), mark: None }, names)
 }
 
 fn settle(network: &Definition, held: &File, tell: RawFd) -> Result<Vec<Listener>, String> {

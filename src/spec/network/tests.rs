@@ -95,3 +95,22 @@ fn with_egress_only_rls_own_resolver_is_asked_and_only_where_there_are_names_to_
     assert_eq!(asked("allow=10.5.0.0/24", false, &[]), "");
     assert_eq!(asked("allow=10.5.0.0/24", true, &["192.0.2.53"]), "nameserver 192.0.2.53\n");
 }
+
+#[test]
+fn a_host_that_asks_over_ipv6_alone_has_a_forwarder_that_does() {
+    let servers = |network: &str, host: &str| {
+        let network = Network::parse(network).expect("a network");
+        let text = resolv_conf(
+            &RunSpec { network, ..RunSpec::default() },
+            &Facts { resolv_conf: host.into(), ..Facts::default() },
+        );
+        text.lines().map(|line| line.replace("nameserver ", "")).collect::<Vec<_>>()
+    };
+    let six = "nameserver 2001:db8::53\nnameserver fe80::1%eth0\n";
+    assert_eq!(servers("slirp4netns", six), ["fd00::3", "10.0.2.3"]);
+    assert_eq!(servers("pasta", six), ["fd00:726c::53", "169.254.1.1"]);
+    assert_eq!(servers("slirp4netns:enable_ipv6=false", six), ["10.0.2.3"]);
+    assert_eq!(servers("slirp4netns", &format!("{six}nameserver 192.0.2.53\n")), ["10.0.2.3"]);
+    assert_eq!(servers("slirp4netns", "# nobody\n"), ["10.0.2.3"]);
+    assert_eq!(servers("host", six), ["2001:db8::53", "fe80::1%eth0"]);
+}
