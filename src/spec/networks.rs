@@ -194,6 +194,9 @@ impl Subnet {
         if block.1 > room || block.1 < 8 {
             return Err(bad(&format!("expected 8 to {room} bits")));
         }
+        if is_no_machines(block) {
+            return Err(bad("these addresses are of loopback, of the link or of groups: no container can have one"));
+        }
         let within = |address: u128| (first + 1..last).contains(&address);
         let gateway = match gateway {
             None => address(first + 1, block.0),
@@ -235,6 +238,16 @@ impl Subnet {
         let (low, high) = self.range.map_or((first, last), ends);
         (low.max(first + 1)..=high.min(last - 1)).map(|bits| address(bits, self.address)).find(free)
     }
+}
+
+/// Whether it has addresses that work on no interface of a container's, or without a resolver.
+fn is_no_machines(block: (IpAddr, u8)) -> bool {
+    let special = match block.0 {
+        IpAddr::V4(_) => ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3"],
+        IpAddr::V6(_) => ["::/8", "fe80::/10", "ff00::/8"],
+    };
+    let (first, last) = ends(block);
+    special.iter().filter_map(|word| self::block(word)).map(ends).any(|(low, high)| first <= high && low <= last)
 }
 
 /// `ADDRESS/BITS`.

@@ -75,6 +75,11 @@ impl FromStr for Network {
         if base.to_bits() & (u32::MAX >> prefix) != 0 {
             return Err(bad("its address has bits behind the prefix"));
         }
+        let last = Ipv4Addr::from_bits(base.to_bits() | (u32::MAX >> prefix));
+        // 127.0.0.0/8 leads to the container itself; the others are no machine's.
+        if base.octets()[0] == 0 || last.octets()[0] >= 224 || (base.octets()[0]..=last.octets()[0]).contains(&127) {
+            return Err(bad("it has addresses of loopback or of groups"));
+        }
         Ok(Self { base, prefix })
     }
 }
@@ -123,9 +128,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn networks_that_lead_nowhere_are_refused() {
+        for bad in ["127.0.0.0/24", "0.0.0.0/8", "224.0.0.0/24", "240.0.0.0/4", "64.0.0.0/2", "128.0.0.0/1"] {
+            assert!(bad.parse::<Network>().is_err(), "{bad:?}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn every_address_lies_within(bits: u32, prefix in 1_u8..=25) {
+        fn every_address_lies_within(first in 1_u32..=223, rest in 0_u32..1 << 24, prefix in 8_u8..=25) {
+            prop_assume!(first != 127);
+            let bits = first << 24 | rest;
             let base = Ipv4Addr::from_bits(bits & !(u32::MAX >> prefix));
             let network: Network = format!("{base}/{prefix}").parse().expect("a network");
             for address in [network.guest(), network.gateway(), network.dns()] {
