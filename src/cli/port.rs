@@ -58,7 +58,7 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     match words.as_slice() {
         [] => named_or_last(&containers, "port", None, false).map(|_| 0),
         ["add", name, ports @ ..] if !ports.is_empty() => add(&host, name, &publish(ports)?),
-        ["rm" | "remove", name, ports @ ..] if !ports.is_empty() => withdraw(&host, name, &publish(ports)?),
+        ["rm" | "remove", name, ports @ ..] if !ports.is_empty() => withdraw(&host, name, ports),
         [name] => list(&host, name, None),
         [name, port] => list(&host, name, Some(port)),
         _ => Err(Error::new(&command_line::USAGE, "rl port: too many words")),
@@ -109,12 +109,20 @@ fn add(host: &Host, name: &str, ports: &[Publish]) -> Result<u8> {
     Ok(0)
 }
 
-fn withdraw(host: &Host, name: &str, ports: &[Publish]) -> Result<u8> {
+fn withdraw(host: &Host, name: &str, words: &[&str]) -> Result<u8> {
     let (container, _) = Containers::open(&host.dirs).find_running(name)?;
     let named = |leg: &Leg, one: &Publish| {
         let address = one.address.is_none_or(|address: IpAddr| address == leg.host.ip());
         leads_to(leg, one.protocol, one.container) && address && one.host.is_none_or(|port| port == leg.host.port())
     };
+    let there = Record::read(&container.run)?.map(|record| record.ports).unwrap_or_default();
+    for word in words {
+        let ports = ports::parse(word)?;
+        if !there.iter().any(|leg| ports.iter().any(|one| named(leg, one))) {
+            return Err(Error::new(&codes::NO_SUCH_PORT, format!("{name} does not publish {word}")));
+        }
+    }
+    let ports = publish(words)?;
     record::remove(&container.run, |leg| ports.iter().any(|one| named(leg, one)))?;
     Ok(0)
 }

@@ -270,9 +270,28 @@ mod as_user {
             is_free(addresses[0].parse().expect("an address")) && is_free(addresses[1].parse().expect("an address"))
         );
         assert_eq!(asked(&addresses[2]), "hello\n");
-        assert!(rl.run(&["port", "rm", "web", &four_word]).fails_with(125).stderr.contains("RL0707"));
+        let more_word = format!("[::1]:{more}:80");
+        let refused = rl.run(&["port", "rm", "web", &more_word, &four_word]).fails_with(125).stderr;
+        assert!(refused.contains("RL0707") && refused.contains(&four_word), "{refused}");
+        assert_eq!(asked(&addresses[2]), "hello\n", "none is withdrawn where one is not there");
         ended(running);
         assert!(is_free(addresses[2].parse().expect("an address")), "what was added ends with the container");
+    }
+
+    #[test]
+    fn a_port_whose_forwarder_was_killed_can_be_withdrawn_and_had_again() {
+        let (rl, port) = (Rl::new(), free_port());
+        let word = format!("[::1]:{port}:80");
+        let running = web(&rl, &["--name", "web", "-p", &word]);
+        assert_eq!(asked(&format!("[::1]:{port}")), "hello\n");
+        kill(running.child_called("rl: ports"), Signal::SIGKILL).expect("kill");
+        assert!(is_free((std::net::Ipv6Addr::LOCALHOST, port).into()));
+        // With a forwarder that does not know it, and then with the same word once more.
+        rl.run(&["port", "add", "web", &format!("[::1]:{}:80", free_port())]).success();
+        rl.run(&["port", "rm", "web", &word]).success();
+        rl.run(&["port", "add", "web", &word]).success();
+        assert_eq!(asked(&format!("[::1]:{port}")), "hello\n");
+        ended(running);
     }
 
     #[test]
@@ -353,7 +372,9 @@ mod as_user {
     #[test]
     fn a_network_that_is_killed_is_told_by_the_log_and_by_inspect() {
         let rl = Rl::new();
-        let id = rl.run(&["run", "-d", "--name", "web", "busybox", "sleep", "1000"]).success().stdout;
+        // A published port, of which slirp4netns says that it was asked for.
+        let publish = format!("127.0.0.1:{}:80", free_port());
+        let id = rl.run(&["run", "-d", "--name", "web", "-p", &publish, "busybox", "sleep", "1000"]).success().stdout;
         let own = format!("{}/containers/{}", rl.runroot().display(), id.trim());
         let carrier = child_of_supervisor(&own);
         kill(nix::unistd::Pid::from_raw(carrier), Signal::SIGKILL).expect("kill");

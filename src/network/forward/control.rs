@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Item, Loop};
 use crate::error::{Context, Result, catalog::network as codes};
-use crate::network::ports::{Bound, Leg, listen as let_in, unknown};
+use crate::network::ports::{Bound, Leg, listen as let_in};
 use crate::sys::process::adopt;
 
 const PATIENCE_MS: i64 = 5000;
@@ -111,10 +111,10 @@ pub fn add(path: &Path, bound: &Bound) -> Result<bool> {
     ask(path, &Request::Add(bound.0), Some(&bound.1))
 }
 
-/// Takes a port away from the forwarder. False: there is no forwarder.
+/// Takes a port away from the forwarder. False: there is no forwarder, or it does not serve that port.
 ///
 /// # Errors
-/// `RL0707` where it does not serve that port.
+/// `RL0704` where it does not answer.
 pub fn remove(path: &Path, leg: &Leg) -> Result<bool> {
     ask(path, &Request::Remove(*leg), None)
 }
@@ -138,7 +138,7 @@ fn ask(path: &Path, request: &Request, fd: Option<&OwnedFd>) -> Result<bool> {
     socket::recv(server.as_raw_fd(), &mut answer, MsgFlags::empty()).context(&codes::NETWORK, doing)?;
     match i32::from_ne_bytes(answer) {
         0 => Ok(true),
-        libc::ENOENT => Err(unknown("remove a port that the forwarder does not serve")),
+        libc::ENOENT => Ok(false),
         errno => Err(Errno::from_raw(errno)).context(&codes::NETWORK, doing),
     }
 }
