@@ -386,6 +386,7 @@ mod as_user {
         rl.run(&["rm", "-f", "web"]).success();
         assert!(said, "the log says nothing");
         assert!(state.starts_with("running") && state.contains("network is gone"), "{state}");
+        assert!(!state.contains("last words"), "an ordinary doing is no reason: {state}");
     }
 
     fn child_of_supervisor(run: &str) -> i32 {

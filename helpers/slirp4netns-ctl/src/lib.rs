@@ -43,4 +43,4 @@ pub use network::Network;
 pub use options::{Options, Outbound, Target};
 pub use port::{Forward, Holder, Protocol, holder, unprivileged_start};
 pub use program::{Program, Version};
-pub use running::{Running, Starting};
+pub use running::{Running, Starting, is_ordinary};

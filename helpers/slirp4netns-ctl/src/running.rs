@@ -224,12 +224,17 @@ fn socket_path(path: &Path) -> Result<SocketPath, Error> {
     Ok(short)
 }
 
+/// Whether it is said by every slirp4netns of what it does: nothing to tell a user who asks why it has ended.
+pub fn is_ordinary(line: &str) -> bool {
+    const ORDINARY: [&str; 4] = ["sent tapfd", "received tapfd", "apifd event", "api_handler: got request"];
+    ORDINARY.iter().any(|start| line.starts_with(start))
+}
+
 /// The words on one line, without what it says of its ordinary doings.
 fn said(words: &[u8]) -> String {
-    const ORDINARY: [&str; 4] = ["sent tapfd", "received tapfd", "apifd event", "api_handler: got request"];
     let words = String::from_utf8_lossy(words);
-    let lines = words.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.filter(|line| !ORDINARY.iter().any(|start| line.starts_with(start))).collect::<Vec<_>>().join("; ")
+    let lines = words.lines().map(str::trim).filter(|line| !line.is_empty() && !is_ordinary(line));
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 /// Opening is the one test that permissions, device rules of a cgroup and a missing module all fail. For afterwards, where a reason is

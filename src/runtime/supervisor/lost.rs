@@ -27,7 +27,8 @@ impl Lost {
         if !self.0.listen().unwrap_or(false) {
             return None;
         }
-        let last = self.0.lines().pop().map(|line| format!("; its last words: {line}")).unwrap_or_default();
+        let told = self.0.lines().into_iter().rfind(|line| !slirp4netns_ctl::is_ordinary(line));
+        let last = told.map(|line| format!("; its last words: {line}")).unwrap_or_default();
         let entry = &codes::LOST;
         Some(format!("{}: its program has ended{last} (rl explain {})", entry.title, entry.code()))
     }
