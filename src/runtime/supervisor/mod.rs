@@ -377,9 +377,11 @@ fn end_children(dirs: &crate::host::Dirs) {
         if left.is_empty() {
             return;
         }
-        // Nobody else can reap them, so the numbers are theirs still.
+        // Nobody else can reap them, so the numbers are theirs still. What carries the packets was started while `rl` had its signals
+        // blocked, and Rust lets a program inherit that: it would not hear, and there is nothing that it could put in order.
         for pid in &left {
-            let _ = signal_pid(*pid, libc::SIGTERM);
+            let signal = if hears(*pid, libc::SIGTERM) { libc::SIGTERM } else { libc::SIGKILL };
+            let _ = signal_pid(*pid, signal);
         }
         for pid in left {
             if let Ok(pidfd) = open_pidfd(pid) {
@@ -389,5 +391,37 @@ fn end_children(dirs: &crate::host::Dirs) {
             let _ = signal_pid(pid, libc::SIGKILL);
             let _ = wait_pid(pid);
         }
+    }
+}
+
+/// Whether the process has this signal not blocked.
+fn hears(pid: Pid, signal: i32) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let blocked = text.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigBlk:")?.trim(), 16).ok());
+    blocked.is_none_or(|blocked| blocked >> (signal - 1) & 1 == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use nix::sys::signal::{SigSet, Signal};
+
+    use super::*;
+
+    /// `slirp4netns` and `pasta` are started so, and were waited for two seconds, as was each stop of their containers.
+    #[test]
+    fn a_child_with_a_blocked_signal_does_not_hear_it() {
+        let heard = || {
+            let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("cat");
+            let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+            let heard = (hears(pid, libc::SIGTERM), hears(pid, libc::SIGHUP));
+            drop(child.stdin.take());
+            child.wait().expect("wait");
+            heard
+        };
+        assert_eq!(heard(), (true, true));
+        SigSet::from(Signal::SIGTERM).thread_block().expect("block");
+        assert_eq!(heard(), (false, true));
     }
 }
