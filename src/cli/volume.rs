@@ -166,12 +166,22 @@ fn inspect(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     if matches.get_flag("all") {
         rows.extend(volumes.list()?.iter().map(|volume| described::document(volume, &volumes)));
     }
+    let mut missing = Vec::new();
     for name in names(matches) {
-        let found = volumes.find(name)?.ok_or_else(|| Error::new(&codes::NO_VOLUME, format!("{name:?}")))?;
-        rows.push(described::document(&found, &volumes));
+        match volumes
+            .find(name)
+            .and_then(|found| found.ok_or_else(|| Error::new(&codes::NO_VOLUME, format!("{name:?}"))))
+        {
+            Ok(found) => rows.push(described::document(&found, &volumes)),
+            Err(error) => missing.push(error),
+        }
     }
+    // Each has its own result, as in docker: those that are there are shown all the same.
     format.print(&rows, &mut Screen::stdout())?;
-    Ok(0)
+    for error in &missing {
+        let _ = Screen::stderr().write_all(format!("rl: {error}\n").as_bytes());
+    }
+    Ok(u8::from(!missing.is_empty()))
 }
 
 fn rm_command() -> Command {

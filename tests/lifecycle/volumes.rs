@@ -17,6 +17,9 @@ mod everywhere {
         rl.run(&["run", "--rm", "-v", "data:/x:ro", "busybox", "touch", "/x/no"]).fails_with(1);
         let mount = ["run", "--rm", "--mount", "type=volume,src=data,dst=/x", "busybox", "cat", "/x/file"];
         assert_eq!(rl.run(&mount).success().stdout, "kept\n");
+        // docker's default is a volume, too.
+        let mount = ["run", "--rm", "--mount", "source=data,target=/x", "busybox", "cat", "/x/file"];
+        assert_eq!(rl.run(&mount).success().stdout, "kept\n");
         assert_eq!(names(&rl), ["data"]);
         rl.run(&["volume", "rm", "data"]).success();
         assert!(names(&rl).is_empty());
@@ -137,6 +140,9 @@ mod everywhere {
         for bad in ["../x", "-rf", "a/b", "a\nb", &"a".repeat(300)] {
             assert_ne!(rl.run(&["volume", "create", "--", bad]).code(), 0, "{bad:?}");
         }
+        let out = rl.run(&["volume", "inspect", "-f", "{{.Name}}", "one", "none", "two"]).fails_with(1);
+        assert_eq!(out.stdout, "one\ntwo\n");
+        assert!(out.stderr.contains("\"none\""), "{}", out.stderr);
         let out = rl.run(&["volume", "rm", "one", "none", "two"]).fails_with(1);
         assert_eq!(out.stdout, "one\ntwo\n");
     }

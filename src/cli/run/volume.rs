@@ -155,14 +155,14 @@ fn mount(word: &str) -> Result<Volume> {
     let fields = fields(word).ok_or_else(|| {
         wrong("mount", word, "type=bind|volume|tmpfs|image,KEY=VALUE,... (a field with a comma in quotes)")
     })?;
-    let (mut kind, mut from, mut to) = ("bind".to_owned(), None, None);
+    let (mut kind, mut from, mut to) = (None, None, None);
     let (mut bind, mut options, mut copy) = (BindOptions::default(), Vec::new(), true);
     let (mut subpath, mut writable) = (None, false);
     for field in &fields {
         let (key, value) = field.split_once('=').map_or((field.as_str(), None), |(key, value)| (key, Some(value)));
         let needed = || value.ok_or_else(|| wrong("mount", word, &format!("a value for {key}")));
         match key {
-            "type" => needed()?.clone_into(&mut kind),
+            "type" => kind = Some(needed()?),
             "src" | "source" => from = Some(needed()?),
             "dst" | "destination" | "target" => to = Some(target("mount", needed()?)?),
             "ro" | "readonly" | "rw" => {
@@ -193,7 +193,9 @@ fn mount(word: &str) -> Result<Volume> {
         }
     }
     let to = to.ok_or_else(|| wrong("mount", word, "a dst="))?;
-    match (kind.as_str(), from) {
+    // docker's default is a volume, and a path is none.
+    let is_path = from.is_some_and(|from: &str| from.starts_with(['/', '.']));
+    match (kind.unwrap_or(if is_path { "bind" } else { "volume" }), from) {
         (other, _) if !["image", "volume"].contains(&other) && subpath.is_some() => {
             Err(wrong("mount", word, "a subpath of an image or a volume only"))
         }
@@ -446,6 +448,11 @@ mod tests {
             panic!("a volume was expected")
         };
         assert_eq!(name, "data");
+        let Volume::Named { name, .. } = mount("source=data,target=/x").expect("docker's own example") else {
+            panic!("a volume was expected")
+        };
+        assert_eq!(name, "data");
+        assert!(matches!(mount("src=/tmp,dst=/x"), Ok(Volume::Bind { .. })));
         assert!(volume("da/ta:/x").expect_err("a path").remedy().contains("./da/ta"));
     }
 
