@@ -69,9 +69,9 @@ pub(super) fn restart_policy(word: &str, remove: bool) -> Result<Restart> {
     lifecycle::restart(Some(word), remove)
 }
 
-/// A signal by name or number, as `--stop-signal` has it.
+/// The value of `--signal`, by name or number.
 pub(super) fn signal(word: &str) -> Result<i32> {
-    limits::signal(word)
+    limits::signal("signal", word)
 }
 
 fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {

@@ -250,6 +250,7 @@ fn pipes(interactive: bool) -> Result<(Option<Stdio>, Ours)> {
 
 /// `--stop-signal`, the image's own, SIGTERM.
 pub fn stop_signal(record: &Record) -> i32 {
-    let image = || record.config.stop_signal.as_deref().and_then(|word| super::limits::signal(word).ok());
+    let image =
+        || record.config.stop_signal.as_deref().and_then(|word| super::limits::signal("stop-signal", word).ok());
     record.run.stop_signal.or_else(image).unwrap_or(libc::SIGTERM)
 }

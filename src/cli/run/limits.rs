@@ -83,7 +83,7 @@ pub(super) fn size(flag: &str, word: &str) -> Result<u64> {
 }
 
 /// `TERM`, `SIGTERM`, `15`, `RTMIN+3`, `RTMAX-1`; the first real-time signal that libc leaves to programs is 34.
-pub(super) fn signal(word: &str) -> Result<i32> {
+pub(super) fn signal(flag: &str, word: &str) -> Result<i32> {
     let upper = word.to_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
     let real_time = name
@@ -96,9 +96,7 @@ pub(super) fn signal(word: &str) -> Result<i32> {
     let real_time = real_time.filter(|number| *number >= 34);
     let number = name.parse::<i32>().ok().or(real_time);
     let number = number.or_else(|| format!("SIG{name}").parse::<Signal>().ok().map(|signal| signal as i32));
-    number
-        .filter(|number| (1..=64).contains(number))
-        .ok_or_else(|| wrong("stop-signal", word, "a signal's name or number"))
+    number.filter(|number| (1..=64).contains(number)).ok_or_else(|| wrong(flag, word, "a signal's name or number"))
 }
 
 /// Only parameters that belong to a namespace which the container has to itself; any other would be the host's.
@@ -190,10 +188,10 @@ mod tests {
         for (word, number) in
             [("TERM", 15), ("sigkill", 9), ("2", 2), ("RTMIN+3", 37), ("SIGRTMAX", 64), ("RTMAX-1", 63)]
         {
-            assert_eq!(signal(word).expect(word), number, "{word}");
+            assert_eq!(signal("signal", word).expect(word), number, "{word}");
         }
         for bad in ["", "0", "65", "NOPE", "-1", "RTMIN-1", "RTMIN+31", "RTMAX-40", "SIG"] {
-            assert!(signal(bad).is_err(), "{bad}");
+            assert!(signal("signal", bad).is_err(), "{bad}");
         }
     }
 

@@ -80,7 +80,10 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
         attached: lifecycle::attached(matches)?,
         ending: lifecycle::ending(matches)?,
         cidfile: one(matches, "cidfile").map(PathBuf::from),
-        stop_signal: one(matches, "stop-signal").map(limits::signal).transpose()?.or(systemd.then_some(HALT)),
+        stop_signal: one(matches, "stop-signal")
+            .map(|word| limits::signal("stop-signal", word))
+            .transpose()?
+            .or(systemd.then_some(HALT)),
         stop_timeout: one(matches, "stop-timeout").map(lifecycle::stop_timeout).transpose()?,
         detach: flag(matches, "detach"),
         restart: lifecycle::restart(one(matches, "restart"), remove)?,
