@@ -156,6 +156,7 @@ fn write(shown: &str, out: &mut dyn Write) -> Result<()> {
 
 impl Compiled {
     fn new(text: String) -> Result<Self> {
+        let text = actions::with_labels(&text);
         let strict = template(&text, MissingKey::Error, functions::of_rows())?;
         Ok(Self { text, strict })
     }

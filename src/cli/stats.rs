@@ -65,7 +65,7 @@ fn command() -> Command {
                 .help("json, table, 'table TEMPLATE' or a template of Go"),
         )
         .arg(Arg::new("container").value_name("CONTAINER").num_args(0..).help("Only these"))
-        .after_help("Fields: .ID .Name .CPUPerc .MemUsage .MemPerc .NetIO .BlockIO .PIDs")
+        .after_help("Fields: .Container .ID .Name .CPUPerc .MemUsage .MemPerc .NetIO .BlockIO .PIDs")
 }
 
 /// One container at one moment.
@@ -149,6 +149,8 @@ fn row(look: &Look, before: Option<&&Look>, machine: Option<u64>, whole: bool) -
     let or_unknown = |text: Option<String>| text.unwrap_or_else(|| UNKNOWN.to_owned());
     json!({
         "ID": if whole { &look.container.record.id } else { look.container.short() },
+        // What was typed, in docker.
+        "Container": if whole { &look.container.record.id } else { look.container.short() },
         "Name": look.container.record.name,
         "CPUPerc": or_unknown(cpu),
         "MemUsage": pair(sample.memory.zip(limit)),

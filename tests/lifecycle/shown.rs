@@ -125,6 +125,8 @@ mod everywhere {
         assert!(out.starts_with("3kB (virtual ") && out.ends_with("MB)\n"), "{out}");
         let whole: f64 = out["3kB (virtual ".len()..].trim_end().trim_end_matches("MB)").parse().expect("a number");
         assert!((whole * 1e6 - image as f64).abs() < 20_000.0, "{out} {image}");
+        let out = rl.run(&["inspect", "--size", "-f", "{{.SizeRw}} {{.SizeRootFs}}", "c"]).success().stdout;
+        assert_eq!(out, format!("3000 {}\n", image + 3000));
     }
 
     #[test]
@@ -156,6 +158,10 @@ mod everywhere {
         let mut names: Vec<_> = lines.map(|line| words(line)[1].clone()).collect();
         names.sort();
         assert_eq!(names, ["one", "two"], "{out}");
+        // The example of docker's documentation.
+        let out = rl.run(&["stats", "--no-stream", "--format", "{{.Container}}: {{.CPUPerc}}", "one"]).success().stdout;
+        let id = rl.run(&["ps", "-q", "--filter", "name=one"]).success().stdout;
+        assert!(out.starts_with(&format!("{}: ", id.trim())), "{out}");
     }
 
     #[test]
@@ -251,6 +257,54 @@ mod everywhere {
             "{{.Actor.Attributes.exitCode}}",
         ]);
         assert_eq!(out.success().stdout, "2\n");
+    }
+
+    /// As docker's documentation has them: its JSON says `id`, its templates `.ID`.
+    #[test]
+    fn events_have_the_fields_of_dockers_templates_and_are_chosen_by_the_kind_of_a_check() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        let health = ["--health-cmd", "true", "--health-interval", "1s"];
+        let id = background(&rl, &[&["--name", "c"][..], &health, &["busybox", "sleep", "1000"]].concat());
+        rl.run(&["wait", "--condition", "healthy", "c"]).success();
+        let told = |event: &str| {
+            let format = "Type={{.Type}} Status={{.Status}} ID={{.ID}} From={{.From}} Name={{.Name}}";
+            let filter = format!("event={event}");
+            let words = ["events", "--since", "1m", "--until", "0s", "--filter", &filter, "--format", format];
+            rl.run(&words).success().stdout
+        };
+        let line = |status: &str| format!("Type=container Status={status} ID={id} From=busybox Name=c\n");
+        assert_eq!(told("start"), line("start"));
+        assert_eq!(told("health_status"), line("health_status: healthy"));
+        assert_eq!(told("health_status: healthy"), line("health_status: healthy"));
+        assert_eq!(told("health"), "");
+    }
+
+    #[test]
+    fn a_label_is_asked_for_by_its_name_as_in_docker() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        rl.run(&["create", "--name", "c", "-l", "a=b", "-l", "org.some-label=d e", "busybox", "true"]).success();
+        let ps = |format: &str| rl.run(&["ps", "-a", "--format", format]).success().stdout;
+        let template =
+            r#"{{.Label "a"}}|{{.Label "org.some-label"}}|{{.Label "none"}}|{{with .Names}}{{$.Label `a`}}{{end}}"#;
+        assert_eq!(ps(template), "b|d e||b\n");
+        let table = ps(r#"table {{.Names}}\t{{.Label "org.some-label"}}"#);
+        assert_eq!(table, "NAMES     SOME LABEL\nc         d e\n");
+        rl.run(&["volume", "create", "-l", "x=y", "data"]).success();
+        assert_eq!(rl.run(&["volume", "ls", "--format", r#"{{.Label "x"}}"#]).success().stdout, "y\n");
+    }
+
+    #[test]
+    fn what_runs_again_shows_no_status_of_its_last_end() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        background(&rl, &["--name", "c", "busybox", "sleep", "1000"]);
+        let ps = || rl.run(&["ps", "-a", "--format", "{{.State}} {{.ExitCode}}"]).success().stdout;
+        rl.run(&["stop", "-t", "0", "c"]).success();
+        assert_eq!(ps(), "exited 137\n");
+        rl.run(&["start", "c"]).success();
+        assert_eq!(ps(), "running 0\n");
     }
 
     #[test]

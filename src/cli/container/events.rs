@@ -130,7 +130,11 @@ impl Wanted {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (id, name) = (text(&event["id"]), text(&event["Actor"]["Attributes"]["name"]));
         let is = |key: &str, value: &str| match key {
-            "event" => text(&event["Action"]) == value,
+            // `health_status` is any of `health_status: healthy` and its kin, as in docker.
+            "event" => {
+                let action = text(&event["Action"]);
+                action == value || action.split_once(':').is_some_and(|(word, _)| word == value)
+            }
             "container" => name == value || (!value.is_empty() && id.starts_with(value)),
             "image" => text(&event["from"]) == value,
             _ => text(&event["Type"]) == value,
@@ -148,13 +152,29 @@ impl Wanted {
         }
         let mut out = Screen::stdout();
         if let Some(format) = &self.format {
-            return format.print(std::slice::from_ref(event), &mut out);
+            return format.print(&[for_templates(event)], &mut out);
         }
         let line = if self.json { event.to_string() } else { line(event) };
         out.write_all(format!("{line}\n").as_bytes())
             .and_then(|()| out.flush())
             .context(&codes::STATE, || "write to standard output".into())
     }
+}
+
+/// The event with the fields of docker's struct, which its JSON has by other names, and those that only podman's has.
+fn for_templates(event: &Value) -> Value {
+    let mut event = event.clone();
+    for (field, of) in
+        [("ID", "id"), ("Status", "status"), ("From", "from"), ("Scope", "scope"), ("TimeNano", "timeNano")]
+    {
+        event[field] = event[of].clone();
+    }
+    let attributes = event["Actor"]["Attributes"].clone();
+    event["Time"] = event["time"].clone();
+    event["Name"] = attributes["name"].clone();
+    event["Image"] = event["from"].clone();
+    event["Attributes"] = attributes;
+    event
 }
 
 /// `2026-11-24T22:59:38.123456789Z container start ID (image=busybox, name=web)`.

@@ -64,7 +64,8 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
             Some(Ok(container)) => {
                 let mut document = document(&container, &host);
                 if matches.get_flag("size") {
-                    document["SizeRw"] = super::remove::size_of(&host.dirs, &container.record.id).into();
+                    let (written, whole) = super::ps::sizes(&host.dirs, &container);
+                    (document["SizeRw"], document["SizeRootFs"]) = (written.into(), whole.into());
                 }
                 Ok(document)
             }

@@ -111,11 +111,17 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
 
 /// What it has written, and with it the image below, as docker words it.
 fn size_with_image(dirs: &Dirs, container: &Container) -> String {
+    let (written, whole) = sizes(dirs, container);
+    let whole = whole.map(|whole| format!(" (virtual {})", format::human_size(whole)));
+    format::human_size(written) + &whole.unwrap_or_default()
+}
+
+/// What it has written, and what that makes with the image, in bytes.
+pub(super) fn sizes(dirs: &Dirs, container: &Container) -> (u64, Option<u64>) {
     let written = super::remove::size_of(dirs, &container.record.id);
     let image = container.record.image_id.as_deref();
     let below = image.and_then(|id| Store::open(dirs).details(id, None).ok()).map(|details| details.size());
-    let whole = |below| format!(" (virtual {})", format::human_size(written + below));
-    format::human_size(written) + &below.map(whole).unwrap_or_default()
+    (written, below.map(|below| written + below))
 }
 
 fn last(matches: &ArgMatches) -> Result<Option<usize>> {
@@ -220,7 +226,8 @@ fn more(container: &Container, whole: bool) -> Value {
         "Mounts": mounts(container, whole),
         "Networks": network::names(container).join(","),
         "LocalVolumes": container.record.run.volumes.iter().filter(|one| matches!(one, Volume::Named { .. })).count().to_string(),
-        "ExitCode": last.as_ref().map_or(0, |last| last.exit),
+        // One that runs again has not ended: the last time's status is not its own.
+        "ExitCode": last.as_ref().filter(|_| running.is_none()).map_or(0, |last| last.exit),
         "Restarts": last.as_ref().map_or(0, |last| last.restarts),
         // podman's, with its seconds since 1970.
         "Created": record.created / SECOND,

@@ -11,6 +11,28 @@ pub(super) fn unescaped(text: &str) -> String {
     pieces.collect()
 }
 
+/// docker's rows have a method `Label`, with the name of one: `{{.Label "a"}}` becomes `{{label . "a"}}`, of the functions.
+pub(super) fn with_labels(text: &str) -> String {
+    let pieces = Pieces(text).map(|(before, action)| {
+        let mut parts = action.split(".Label ");
+        let mut done = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let row = if done.ends_with('$') { "$" } else { "." };
+            let is_call =
+                part.trim_start().starts_with(['"', '`']) && !done.ends_with(|last: char| last.is_alphanumeric());
+            if is_call {
+                done.truncate(done.strip_suffix('$').map_or(done.len(), str::len));
+                done.push_str(&format!("label {row} {part}"));
+            } else {
+                done.push_str(".Label ");
+                done.push_str(part);
+            }
+        }
+        before.to_owned() + &done
+    });
+    pieces.collect()
+}
+
 /// Podman's templates may have the loop over the rows in them: `{{range .}}`.
 pub(super) fn loops_over_rows(text: &str) -> bool {
     let Some((_, action)) = Pieces(text).next() else { return false };

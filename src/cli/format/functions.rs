@@ -16,7 +16,7 @@ type Answer = Result<Value, TemplateError>;
 
 type Function = fn(&[Value]) -> Answer;
 
-const ALL: [(&str, Function); 9] = [
+const ALL: [(&str, Function); 10] = [
     ("json", |args| Ok(text(json(one(args, "json")?).to_string()))),
     ("lower", |args| Ok(text(string(args, 0, "lower")?.to_lowercase()))),
     ("upper", |args| Ok(text(string(args, 0, "upper")?.to_uppercase()))),
@@ -26,6 +26,7 @@ const ALL: [(&str, Function); 9] = [
     ("pad", pad),
     ("truncate", truncate),
     ("index", index),
+    ("label", label),
 ];
 
 /// For rows.
@@ -36,7 +37,29 @@ pub(super) fn of_rows() -> FuncMap {
 /// For headers.
 pub(super) fn of_headers() -> FuncMap {
     let same = |args: &[Value]| args.iter().find(|value| value.is_truthy()).cloned().ok_or_else(|| bad("no value"));
-    ALL.into_iter().map(|(name, _)| (name.to_owned(), Arc::new(same) as ValueFunc)).collect()
+    let mut all: FuncMap = ALL.into_iter().map(|(name, _)| (name.to_owned(), Arc::new(same) as ValueFunc)).collect();
+    // Of `com.example.some-label`, SOME LABEL.
+    let last = |args: &[Value]| {
+        let name = string(args, 1, "label")?;
+        Ok(text(name.rsplit('.').next().unwrap_or(name).replace(['-', '_'], " ").to_uppercase()))
+    };
+    all.insert("label".to_owned(), Arc::new(last));
+    all
+}
+
+/// Of a row, whose labels are a map, or docker's text of them.
+fn label(args: &[Value]) -> Answer {
+    let name = string(args, 1, "label")?;
+    let Some(Value::Map(row)) = args.first() else { return Err(bad("Label: expected a row")) };
+    let found = match row.get("Labels") {
+        Some(Value::Map(labels)) => labels.get(name).map(Value::to_string),
+        Some(Value::String(labels)) => {
+            let mut pairs = labels.split(',').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+            pairs.find_map(|(key, value)| (key == name).then(|| value.to_owned()))
+        }
+        _ => None,
+    };
+    Ok(text(found.unwrap_or_default()))
 }
 
 fn split(args: &[Value]) -> Answer {
