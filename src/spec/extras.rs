@@ -119,6 +119,8 @@ pub struct Facts {
     pub host_name: Option<String>,
     /// The host's /etc/resolv.conf, or that of the container whose network is shared.
     pub resolv_conf: String,
+    /// /etc/hosts of the container whose network is shared.
+    pub hosts: String,
     /// The network namespace of the container that shares its network.
     pub network_namespace: Option<PathBuf>,
     /// The networks by name that the container is to be in.

@@ -38,10 +38,13 @@ pub fn hostname(run: &RunSpec, identity: &Identity, facts: &Facts) -> String {
     given.cloned().unwrap_or_else(|| identity.id.chars().take(12).collect())
 }
 
-/// The files below the container's run directory, ready to be bound on /etc.
+/// The files below the container's run directory, ready to be bound on /etc. Who shares another's network finds what that finds, too.
 pub fn etc_files(run: &RunSpec, identity: &Identity, facts: &Facts) -> Vec<(PathBuf, String)> {
     let name = hostname(run, identity, facts);
-    let mut hosts = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+    let mut hosts = match facts.hosts.trim_end() {
+        "" => String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"),
+        theirs => format!("{theirs}\n"),
+    };
     let gateway = facts.host_gateway.map(|address| address.to_string());
     for (host, address) in &run.add_hosts {
         let address = if address == HOST_GATEWAY { gateway.as_deref() } else { Some(address.as_str()) };

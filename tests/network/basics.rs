@@ -137,14 +137,17 @@ mod as_user {
     #[test]
     fn a_network_that_is_another_containers_is_the_very_same() {
         let rl = Rl::new();
-        let mut first = rl.command(&["run", "--rm", "-i", "--name", "first", "busybox", "sh", "-c", "echo up; cat"]);
+        let flags = ["run", "--rm", "-i", "--name", "first", "--add-host", "known:192.0.2.7"];
+        let mut first = rl.command(&[&flags[..], &["busybox", "sh", "-c", "echo up; cat"]].concat());
         first = first.piped_stdin();
         let mut first = first.spawn();
         first.wait_for_line("up");
-        let look = "readlink /proc/self/ns/net; ip -o -4 addr show tap0; cat /etc/resolv.conf";
+        let look = "readlink /proc/self/ns/net; ip -o -4 addr show tap0; cat /etc/resolv.conf /etc/hosts";
         let out =
             rl.run(&["run", "--rm", "--network", "container:first", "busybox", "sh", "-c", look]).success().stdout;
-        assert!(out.contains("10.0.2.100") && out.contains("nameserver 10.0.2.3"), "{out}");
+        assert!(out.contains("10.0.2.100/") && out.contains("nameserver 10.0.2.3"), "{out}");
+        let names = out.contains("192.0.2.7\tknown\n") && out.contains(" first\n") && out.contains("127.0.1.1\t");
+        assert!(names, "its names, and an own one: {out}");
         let missing = rl.run(&["run", "--rm", "--network", "container:nobody", "busybox", "true"]).fails_with(125);
         assert!(missing.stderr.contains("nobody"), "{}", missing.stderr);
         first.close_stdin();

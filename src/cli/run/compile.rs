@@ -59,13 +59,14 @@ pub(super) fn resolve_ids(host: &Host, mode: &UserNs, entered: &Entered) -> Resu
 fn facts(host: &Host, run: &RunSpec) -> Result<Facts> {
     let unified = nix::sys::statfs::statfs("/sys/fs/cgroup")
         .is_ok_and(|stat| stat.filesystem_type() == nix::sys::statfs::CGROUP2_SUPER_MAGIC);
-    let mut network_namespace = None;
+    let (mut network_namespace, mut hosts) = (None, String::new());
     let resolv_conf = match &run.network {
         Network::None => None,
         Network::Container(name) => {
             let (container, running) =
                 Containers::open(&host.dirs).find_running(name).map_err(|error| error.exit(125))?;
             network_namespace = Some(procfs::namespace(running.pid.as_raw(), "net"));
+            hosts = std::fs::read_to_string(container.run.join("hosts")).unwrap_or_default();
             Some(container.run.join("resolv.conf"))
         }
         Network::Host | Network::Slirp4netns(_) | Network::Pasta(_) | Network::Named(_) => {
@@ -95,6 +96,7 @@ fn facts(host: &Host, run: &RunSpec) -> Result<Facts> {
         host_mqueue,
         host_name,
         resolv_conf,
+        hosts,
         host_gateway,
         network_namespace,
         networks,
