@@ -18,7 +18,7 @@ const FILES: [&str; 3] = ["etc/hosts", "etc/hostname", "etc/resolv.conf"];
 /// Its path, for a container that has something on each of its files: none of them may be seen. Made by the first container of a
 /// store, in the caller's mapped namespace.
 pub fn lowest(dirs: &Dirs, etc: &Etc) -> Option<PathBuf> {
-    if etc.no_hosts || etc.no_hostname {
+    if etc.no_hosts || etc.no_hostname || etc.no_resolv {
         return None;
     }
     let layer = dirs.data.join("mountpoints");
@@ -60,6 +60,7 @@ mod tests {
         assert_eq!((made.len(), made.permissions().mode() & 0o7777), (0, 0o644));
         assert_eq!(lowest(&dirs, &Etc::default()), Some(layer));
         assert_eq!(lowest(&dirs, &Etc { no_hosts: true, ..Etc::default() }), None);
+        assert_eq!(lowest(&dirs, &Etc { no_resolv: true, ..Etc::default() }), None);
         assert_eq!(fs::read_dir(data.path()).expect("a directory").count(), 1);
     }
 

@@ -19,6 +19,9 @@ pub struct Etc {
     pub no_hosts: bool,
     /// `--no-hostname`: /etc/hostname is the image's.
     pub no_hostname: bool,
+    /// `--dns none`: /etc/resolv.conf is the image's.
+    #[serde(default)]
+    pub no_resolv: bool,
     /// `--tz`: the file of the host that /etc/localtime is.
     pub localtime: Option<PathBuf>,
 }
@@ -26,7 +29,7 @@ pub struct Etc {
 impl Etc {
     /// Their names.
     pub fn made(&self) -> Vec<&'static str> {
-        let all = [("hosts", !self.no_hosts), ("hostname", !self.no_hostname), ("resolv.conf", true)];
+        let all = [("hosts", !self.no_hosts), ("hostname", !self.no_hostname), ("resolv.conf", !self.no_resolv)];
         all.into_iter().filter_map(|(name, made)| made.then_some(name)).collect()
     }
 }

@@ -121,6 +121,18 @@ mod as_user {
     }
 
     #[test]
+    fn the_image_keeps_its_resolv_conf_where_that_is_asked_for() {
+        let rl = Rl::new();
+        let look = "test -e /etc/resolv.conf || echo none; cat /etc/hosts";
+        let out = rl.run(&["run", "--rm", "--dns=none", "busybox", "sh", "-c", look]).success().stdout;
+        assert!(out.starts_with("none\n127.0.0.1\tlocalhost\n"), "{out}");
+        for more in ["--dns=192.0.2.53", "--dns-search=lab.example", "--dns-option=ndots:2", "--egress=deny"] {
+            let refused = rl.run(&["run", "--rm", "--dns=none", more, "busybox", "true"]).fails_with(125).stderr;
+            assert!(refused.contains("RL0102"), "{more}: {refused}");
+        }
+    }
+
+    #[test]
     fn proxies_are_passed_only_when_that_is_asked_for() {
         let rl = Rl::new();
         let seen = |words: &[&str]| {

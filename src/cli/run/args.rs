@@ -190,7 +190,7 @@ const NETWORK: &[Flag] = &[
     Flag::list("expose", "PORT[/udp]", "One more port that the container answers at, for -P and rl ps; ranges A-B"),
     Flag::list("egress", "WORDS", "deny, or allow=HOST[:PORT],NETWORK[:PORT],...: nothing else goes out"),
     Flag::list("add-host", "NAME:IP", "A line of /etc/hosts; IP may be host-gateway"),
-    Flag::list("dns", "IP", "A name server in place of the network's own"),
+    Flag::list("dns", "IP", "A name server in place of the network's own; none: /etc/resolv.conf is the image's"),
     Flag::list("dns-search", "DOMAIN", "A domain of the search list in place of the host's; . for none"),
     Flag::list("dns-option", "OPTION", "An option of /etc/resolv.conf").alias("dns-opt"),
     Flag::switch("http-proxy", "Pass your proxy variables (http_proxy, ...) on"),

@@ -1,4 +1,4 @@
-//! `--no-hosts`, `--tz`, `--image-volume`, `--pidfile`: files that are made for a container, or about it.
+//! `--no-hosts`, `--dns none`, `--tz`, `--image-volume`, `--pidfile`: files that are made for a container, or about it.
 //!
 //! The surprise: a time zone is looked up among the host's files, whose names are resolved here, so that no name leads elsewhere; the
 //! image need not have any.
@@ -17,6 +17,9 @@ use crate::spec::lifecycle::PidFiles;
 /// Where every distribution has them.
 const ZONES: &str = "/usr/share/zoneinfo";
 
+/// podman's word of --dns for leaving /etc/resolv.conf as the image has it.
+pub(super) const NO_FILE: &str = "none";
+
 pub(super) fn etc(matches: &ArgMatches) -> Result<Etc> {
     let no_hosts = flag(matches, "no-hosts");
     if no_hosts && !all(matches, "add-host").is_empty() {
@@ -24,7 +27,14 @@ pub(super) fn etc(matches: &ArgMatches) -> Result<Etc> {
         return Err(Error::new(&command_line::CONFLICT, what));
     }
     let localtime = one(matches, "tz").filter(|word| !word.is_empty()).map(zone).transpose()?;
-    Ok(Etc { no_hosts, no_hostname: flag(matches, "no-hostname"), localtime })
+    let no_resolv = all(matches, "dns").iter().any(|word| word == NO_FILE);
+    let beside = ["dns-search", "dns-option", "egress"].into_iter().find(|name| !all(matches, name).is_empty());
+    let other = all(matches, "dns").iter().any(|word| word != NO_FILE).then_some("dns");
+    if let Some(name) = beside.or(other).filter(|_| no_resolv) {
+        let what = format!("--dns none and --{name}: there would be no file for it");
+        return Err(Error::new(&command_line::CONFLICT, what));
+    }
+    Ok(Etc { no_hosts, no_hostname: flag(matches, "no-hostname"), no_resolv, localtime })
 }
 
 /// The file that has the zone's rules.

@@ -99,7 +99,11 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
             .iter()
             .map(|word| network::add_host(word, &network))
             .collect::<Result<_>>()?,
-        dns: all(matches, "dns").iter().map(|word| network::address("dns", word)).collect::<Result<_>>()?,
+        dns: all(matches, "dns")
+            .iter()
+            .filter(|word| *word != files::NO_FILE)
+            .map(|word| network::address("dns", word))
+            .collect::<Result<_>>()?,
         dns_search: network::resolver_words("dns-search", &all(matches, "dns-search"))?,
         dns_option: network::resolver_words("dns-option", &all(matches, "dns-option"))?,
         network,
