@@ -22,8 +22,6 @@ pub mod wait;
 
 use clap::{Arg, ArgAction, ArgMatches};
 
-pub(in crate::cli) use self::filter::until;
-
 use super::format::Screen;
 use crate::error::{Error, Result, catalog::command_line, catalog::state as codes};
 use crate::state::events::{Subject, tell as tell_event};

@@ -23,6 +23,7 @@ pub mod info;
 pub mod limits;
 pub mod load;
 pub mod login;
+mod matching;
 pub mod mount;
 pub mod network;
 pub mod oci;
@@ -221,6 +222,7 @@ pub static GROUPS: &[Group] = &[
             ("connect", network::CONNECT),
             ("disconnect", network::DISCONNECT),
             ("prune", network::PRUNE),
+            ("exists", container::exists::NETWORK),
         ],
     },
     Group {

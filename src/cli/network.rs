@@ -3,12 +3,15 @@
 //! Owns docker's and podman's words, columns and documents of a network. The surprise: a container that stays keeps what `connect` and
 //! `disconnect` have changed for its next start; so they change its record, too.
 
+mod filter;
+
 use std::io::Write;
 use std::net::IpAddr;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
+use self::filter::Filter;
 use super::format::{self, Format, Screen};
 use super::prune::agreed;
 use super::run::env;
@@ -129,6 +132,7 @@ fn ls_command() -> Command {
     Command::new("rl network ls")
         .about(LS.about)
         .arg(switch("quiet", "Only names").short('q'))
+        .arg(several("filter", "KEY=VALUE", filter::KEYS).short('f'))
         .arg(value("format", "FORMAT", "json, table, or a template of Go"))
         .after_help("Fields: .ID .Name .Driver .Internal .IPv6 .Labels .CreatedAt")
 }
@@ -140,9 +144,9 @@ fn ls(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     } else {
         Format::parse(asked, &[("NETWORK ID", "{{.ID}}"), ("NAME", "{{.Name}}"), ("DRIVER", "{{.Driver}}")])?
     };
+    let filters = filters(matches)?;
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
-    let rows: Vec<_> = Networks::open(&host.dirs)
-        .list()?
+    let rows: Vec<_> = chosen(&host.dirs, &filters)?
         .iter()
         .map(|one| {
             let labels: Vec<_> = one.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -160,6 +164,21 @@ fn ls(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         .collect();
     format.print(&rows, &mut Screen::stdout())?;
     Ok(0)
+}
+
+fn filters(matches: &ArgMatches) -> Result<Vec<Filter>> {
+    words(matches, "filter").into_iter().map(Filter::parse).collect()
+}
+
+/// Those that pass all filters.
+fn chosen(dirs: &Dirs, filters: &[Filter]) -> Result<Vec<Definition>> {
+    let mut all = Vec::new();
+    for network in Networks::open(dirs).list()? {
+        if filter::pass(filters, &network, || Ok(user(dirs, &network.name)?.is_some()))? {
+            all.push(network);
+        }
+    }
+    Ok(all)
 }
 
 fn inspect_command() -> Command {
@@ -372,15 +391,20 @@ fn disconnect(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
 }
 
 fn prune_command() -> Command {
-    Command::new("rl network prune").about(PRUNE.about).arg(switch("force", "Without asking").short('f'))
+    Command::new("rl network prune").about(PRUNE.about).arg(switch("force", "Without asking").short('f')).arg(several(
+        "filter",
+        "KEY=VALUE",
+        "As of ls",
+    ))
 }
 
 fn prune(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
+    let filters = filters(matches)?;
     if !matches.get_flag("force") && !agreed("rl network prune", "all networks that no container uses")? {
         return Ok(0);
     }
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
-    for network in Networks::open(&host.dirs).list()? {
+    for network in chosen(&host.dirs, &filters)? {
         match remove(&host.dirs, &network.name) {
             Ok(()) => println!("{}", network.name),
             Err(error) if [&codes::NETWORK_IN_USE, &codes::NO_NETWORK].contains(&error.entry()) => {}

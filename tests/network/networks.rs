@@ -265,6 +265,42 @@ mod as_user {
     }
 
     #[test]
+    fn filters_choose_which_networks_are_listed_and_pruned() {
+        let rl = Rl::new();
+        for (name, flags) in
+            [("web", &["--label=tier=front"][..]), ("db", &["--label=tier=back", "--label=x"]), ("old", &[])]
+        {
+            rl.run(&[&["network", "create"][..], flags, &[name]].concat()).success();
+        }
+        rl.run(&["create", "--name=one", "--network=web", "busybox", "true"]).success();
+        let listed = |filters: &[&str]| {
+            let words = filters.iter().flat_map(|filter| ["--filter", filter]);
+            let out = rl.run(&["network", "ls", "-q"].into_iter().chain(words).collect::<Vec<_>>()).success().stdout;
+            out.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        for (filters, expected) in [
+            (&["name=d"][..], "db old"),
+            (&["name=^d"], "db"),
+            (&["name=web", "name=old"], "old web"),
+            (&["label=tier"], "db web"),
+            (&["label=tier=back", "label=x"], "db"),
+            (&["label=tier=front", "label=x"], ""),
+            (&["label!=tier"], "old"),
+            (&["dangling=true"], "db old"),
+            (&["dangling=false", "driver=bridge"], "web"),
+            (&["driver=macvlan"], ""),
+            (&["until=1h"], ""),
+        ] {
+            assert_eq!(listed(filters), expected, "{filters:?}");
+        }
+        rl.run(&["network", "ls", "--filter", "colour=red"]).fails_with(125);
+        assert_eq!(rl.run(&["network", "prune", "-f", "--filter", "label=tier"]).success().stdout, "db\n");
+        assert_eq!(listed(&[]), "old web");
+        rl.run(&["network", "exists", "old"]).success();
+        rl.run(&["network", "exists", "db"]).fails_with(1);
+    }
+
+    #[test]
     fn the_way_out_is_slirp4netns() {
         if works() {
             crate::lab::inside("networks::body::the_way_out_is_slirp4netns");

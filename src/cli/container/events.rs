@@ -12,9 +12,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use serde_json::Value;
 
-use super::filter::until;
 use super::{value, word, words};
 use crate::cli::format::{Format, Screen};
+use crate::cli::matching::until;
 use crate::cli::run::args::switch;
 use crate::cli::{Globals, Verb};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::state as codes};

@@ -1,12 +1,13 @@
-//! `rl container exists` and `rl volume exists`: podman's question for scripts, answered by the exit status alone.
+//! `rl container exists`, `rl network exists` and `rl volume exists`: podman's question for scripts, answered by the exit status alone.
 //!
 //! The surprise: nothing is said, not even why not.
 
 use clap::{Arg, ArgMatches, Command};
 
 use crate::cli::{Globals, Verb};
-use crate::error::{Result, catalog::state as codes};
+use crate::error::{Result, catalog::network::NO_NETWORK, catalog::state as codes};
 use crate::host::Host;
+use crate::network::named::store::Networks;
 use crate::state::Containers;
 use crate::volume::Volumes;
 
@@ -16,6 +17,13 @@ pub const CONTAINER: Verb = Verb {
     about: "End with 0 if there is such a container, else 1",
     command: of_containers,
     run,
+};
+/// `rl network exists`.
+pub const NETWORK: Verb = Verb {
+    name: "network exists",
+    about: "End with 0 if there is such a network, else 1",
+    command: of_networks,
+    run: network,
 };
 /// `rl volume exists`.
 pub const VOLUME: Verb = Verb {
@@ -34,6 +42,10 @@ fn of_containers() -> Command {
     Command::new("rl container exists").about(CONTAINER.about).arg(external).arg(name())
 }
 
+fn of_networks() -> Command {
+    Command::new("rl network exists").about(NETWORK.about).arg(name())
+}
+
 fn of_volumes() -> Command {
     Command::new("rl volume exists").about(VOLUME.about).arg(name())
 }
@@ -43,6 +55,15 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     match Containers::open(&host.dirs).find(super::word(matches, "name").unwrap_or("")) {
         Ok(_) => Ok(0),
         Err(error) if *error.entry() == codes::NO_CONTAINER => Ok(1),
+        Err(error) => Err(error),
+    }
+}
+
+fn network(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
+    let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
+    match Networks::open(&host.dirs).find(super::word(matches, "name").unwrap_or("")) {
+        Ok(_) => Ok(0),
+        Err(error) if *error.entry() == NO_NETWORK => Ok(1),
         Err(error) => Err(error),
     }
 }

@@ -10,9 +10,9 @@ use slirp4netns_ctl::Protocol;
 use super::inspect::{host, network};
 use super::words;
 use crate::cgroup::Group;
-use crate::cli::run::lifecycle_duration;
+use crate::cli::matching::{named, until};
 use crate::error::{Error, Result, catalog::command_line, catalog::state as codes};
-use crate::state::{Container, Phase, now};
+use crate::state::{Container, Phase};
 
 pub(super) fn argument() -> Arg {
     Arg::new("filter").long("filter").value_name("KEY=VALUE").action(ArgAction::Append).help(
@@ -160,20 +160,6 @@ fn in_span(first: u16, last: u16, udp: bool) -> impl Fn(u16, Protocol) -> bool {
     move |port, protocol| (first..=last).contains(&port) && (protocol == Protocol::Udp) == udp
 }
 
-/// Docker matches with a pattern; what people write are parts, and `^` and `$` around them. Its names begin with a slash.
-fn named(name: &str, part: &str) -> bool {
-    let part = part.strip_prefix('/').unwrap_or(part);
-    let (start, part) =
-        part.strip_prefix('^').map_or((false, part), |rest| (true, rest.strip_prefix('/').unwrap_or(rest)));
-    let (end, part) = part.strip_suffix('$').map_or((false, part), |rest| (true, rest));
-    match (start, end) {
-        (true, true) => name == part,
-        (true, false) => name.starts_with(part),
-        (false, true) => name.ends_with(part),
-        (false, false) => name.contains(part),
-    }
-}
-
 fn of_image(record: &crate::state::Record, image: &str) -> bool {
     let id = image.strip_prefix("sha256:").unwrap_or(image);
     let by_id = id.len() >= 4 && record.image_id.as_ref().is_some_and(|have| have.starts_with(id));
@@ -203,46 +189,4 @@ fn find(all: &[Container], text: &str) -> Result<u64> {
         .filter(|_| !text.is_empty())
         .map(|container| container.record.created)
         .ok_or_else(|| Error::new(&codes::NO_CONTAINER, format!("{text:?}")))
-}
-
-/// Nanoseconds since 1970, of how long ago, of seconds since 1970, or of a date.
-pub(in crate::cli) fn until(text: &str) -> Option<u64> {
-    use time::OffsetDateTime;
-    use time::format_description::well_known::Rfc3339;
-    if let Some(ago) = lifecycle_duration(text) {
-        return Some(now().saturating_sub(ago.saturating_mul(1_000_000)));
-    }
-    if let Ok(seconds) = text.parse::<f64>() {
-        return (seconds >= 0.0).then_some((seconds * 1e9) as u64);
-    }
-    let whole = match text.len() {
-        10 => format!("{text}T00:00:00Z"),
-        19 => format!("{text}Z"),
-        _ => text.to_owned(),
-    };
-    let date = OffsetDateTime::parse(&whole, &Rfc3339).ok()?;
-    u64::try_from(date.unix_timestamp_nanos()).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_matched_anywhere_or_as_it_is_anchored() {
-        for (part, is) in [("we", true), ("eb", true), ("^web$", true), ("^/web", true), ("^eb", false), ("x", false)] {
-            assert_eq!(named("web", part), is, "{part}");
-        }
-    }
-
-    #[test]
-    fn a_time_is_a_date_seconds_or_ago() {
-        assert_eq!(until("1970-01-02"), Some(86_400_000_000_000));
-        assert_eq!(until("1970-01-01T00:00:01"), Some(1_000_000_000));
-        assert_eq!(until("1970-01-01T00:00:00.5Z"), Some(500_000_000));
-        assert_eq!(until("12.5"), Some(12_500_000_000));
-        let hour = now().saturating_sub(until("1h").expect("ago"));
-        assert!((3_599_000_000_000..3_700_000_000_000).contains(&hour), "{hour}");
-        assert_eq!(until("yesterday"), None);
-    }
 }

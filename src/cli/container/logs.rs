@@ -16,8 +16,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use serde::Deserialize;
 
-use super::filter::until;
 use super::{end, flag, value, word, words};
+use crate::cli::matching::until;
 use crate::cli::{Globals, Verb};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::state as codes};
 use crate::host::Host;

@@ -2,7 +2,7 @@
 //!
 //! The surprise: all of them must agree, but of several names one will do, as docker has it.
 
-use crate::cli::container::until;
+use crate::cli::matching::until;
 use crate::error::{Error, Result, catalog::command_line, catalog::volume as codes};
 use crate::volume::{Volume, Volumes};
 
