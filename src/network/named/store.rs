@@ -51,7 +51,7 @@ impl Networks {
     /// By its name, or the beginning of its id.
     ///
     /// # Errors
-    /// `RL0712` where there is none.
+    /// `RL0712` where there is none, or more than one.
     pub fn find(&self, word: &str) -> Result<Definition> {
         if is_name(word)
             && let Some(found) = state::read_versioned(&self.file(word), VERSION)?
@@ -59,7 +59,15 @@ impl Networks {
             return Ok(found);
         }
         let id = |one: &Definition| word.len() >= 3 && one.id.starts_with(word);
-        self.list()?.into_iter().find(id).ok_or_else(|| Error::new(&codes::NO_NETWORK, format!("find {word:?}")))
+        let mut found = self.list()?.into_iter().filter(id);
+        match (found.next(), found.next()) {
+            (Some(one), None) => Ok(one),
+            (None, _) => Err(Error::new(&codes::NO_NETWORK, format!("find {word:?}"))),
+            (Some(one), Some(other)) => {
+                let why = format!("the ids of {} and {} begin so", one.name, other.name);
+                Err(Error::new(&codes::NO_NETWORK, format!("find the one that {word:?} is")).because(why))
+            }
+        }
     }
 
     /// All, by name.
@@ -159,4 +167,23 @@ fn routes() -> Vec<(IpAddr, u8)> {
         Some((IpAddr::V4(Ipv4Addr::from_bits(u32::from_be(address))), bits))
     };
     text.lines().skip(1).filter_map(route).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_several_ids_is_none_of_them() {
+        let data = tempfile::tempdir().expect("a directory");
+        let store = Networks { dir: data.path().join("networks") };
+        for (name, id) in [("one", "abc0"), ("other", "abc1"), ("abc", "fff0")] {
+            store.create(name, id.repeat(16), Wish::default()).expect(name);
+        }
+        assert_eq!(store.find("abc0").expect("an id").name, "one");
+        assert_eq!(store.find("abc").expect("a name before all ids").name, "abc");
+        store.remove("abc").expect("removed");
+        let refused = store.find("abc").expect_err("two");
+        assert!(*refused.entry() == codes::NO_NETWORK && refused.to_string().contains("one and other"), "{refused}");
+    }
 }
