@@ -86,7 +86,8 @@ impl Protocol {
         }
     }
 
-    /// The column `st` of a socket that takes a port: TCP_LISTEN, or TCP_CLOSE, which is what an unconnected UDP socket has.
+    /// The column `st` of a socket that takes a port for all that come: TCP_LISTEN, or TCP_CLOSE, which is what an unconnected UDP
+    /// socket has.
     fn state(self) -> &'static str {
         match self {
             Self::Tcp => "0A",
@@ -131,15 +132,17 @@ pub fn unprivileged_start() -> u16 {
     text.trim_end().parse().unwrap_or(PRIVILEGED)
 }
 
-/// The caller's own process that listens on this port; None: another user's, or none at all.
+/// The caller's own process that has this port; None: another user's, or none at all. A connection that goes out takes one, too, so
+/// where nobody listens at the port it is looked for among these.
 pub fn holder(protocol: Protocol, host: SocketAddr) -> Option<Holder> {
-    let inodes: Vec<String> = protocol
-        .tables()
-        .iter()
-        .filter_map(|table| std::fs::read_to_string(table).ok())
-        .flat_map(|text| inodes(&text, protocol, host))
-        .map(|inode| format!("socket:[{inode}]"))
-        .collect();
+    let tables: Vec<String> =
+        protocol.tables().iter().filter_map(|table| std::fs::read_to_string(table).ok()).collect();
+    let of = |state: Option<&str>| -> Vec<String> {
+        let inodes = tables.iter().flat_map(|text| inodes(text, state, host));
+        inodes.map(|inode| format!("socket:[{inode}]")).collect()
+    };
+    let listening = of(Some(protocol.state()));
+    let inodes = if listening.is_empty() { of(None) } else { listening };
     let processes = std::fs::read_dir("/proc").ok()?.flatten();
     processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).find_map(|pid| {
         let files = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
@@ -150,18 +153,19 @@ pub fn holder(protocol: Protocol, host: SocketAddr) -> Option<Holder> {
     })
 }
 
-/// The inodes of sockets that stand in the way of `host`, from a table of proc_net(5).
-fn inodes(text: &str, protocol: Protocol, host: SocketAddr) -> Vec<u64> {
+/// The inodes of sockets that stand in the way of `host`, from a table of proc_net(5); `state`: of those in this state alone.
+fn inodes(text: &str, state: Option<&str>, host: SocketAddr) -> Vec<u64> {
     let line = |line: &str| {
         let mut fields = line.split_ascii_whitespace();
-        let (local, state) = (fields.nth(1)?, fields.nth(1)?);
+        let (local, own) = (fields.nth(1)?, fields.nth(1)?);
         let inode: u64 = fields.nth(5)?.parse().ok()?;
         let (address, port) = local.split_once(':')?;
         let port = u16::from_str_radix(port, 16).ok()?;
         let address = address_of(address)?;
         let same =
             port == host.port() && (address.is_unspecified() || host.ip().is_unspecified() || address == host.ip());
-        (same && state == protocol.state()).then_some(inode)
+        // Without an inode it is nobody's: a connection that has ended (TIME_WAIT).
+        (same && inode != 0 && state.is_none_or(|state| state == own)).then_some(inode)
     };
     text.lines().skip(1).filter_map(line).collect()
 }
@@ -181,7 +185,7 @@ fn address_of(hex: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, UdpSocket};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
 
     use super::*;
 
@@ -197,6 +201,17 @@ mod tests {
         assert!(Protocol::Udp.check(host).is_ok());
         drop(listener);
         assert!(Protocol::Tcp.check(host).is_ok());
+    }
+
+    #[test]
+    fn a_connection_that_goes_out_has_its_port_and_names_this_process() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
+        let host = client.local_addr().expect("its own address");
+        let Err(Error::Port { why: Taken::InUse { holder: Some(holder) }, .. }) = Protocol::Tcp.check(host) else {
+            panic!("the port is taken by this process");
+        };
+        assert_eq!(holder.pid, std::process::id());
     }
 
     #[test]
@@ -221,10 +236,12 @@ mod tests {
         let v4 = "  sl  local_address rem_address   st\n\
                   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 1000 0 4711 1\n\
                   1: 0100007F:1F90 0100007F:9999 01 00000000:00000000 00:00000000 00000000 1000 0 4712 1\n";
-        assert_eq!(inodes(v4, Protocol::Tcp, ([127, 0, 0, 1], 8080).into()), [4711]);
-        assert_eq!(inodes(v4, Protocol::Tcp, ([0, 0, 0, 0], 8080).into()), [4711]);
-        assert!(inodes(v4, Protocol::Tcp, ([127, 0, 0, 2], 8080).into()).is_empty());
-        assert!(inodes("sl\ngarbage\n: : :", Protocol::Udp, ([127, 0, 0, 1], 1).into()).is_empty());
+        let listening = Some(Protocol::Tcp.state());
+        assert_eq!(inodes(v4, listening, ([127, 0, 0, 1], 8080).into()), [4711]);
+        assert_eq!(inodes(v4, listening, ([0, 0, 0, 0], 8080).into()), [4711]);
+        assert_eq!(inodes(v4, None, ([127, 0, 0, 1], 8080).into()), [4711, 4712]);
+        assert!(inodes(v4, listening, ([127, 0, 0, 2], 8080).into()).is_empty());
+        assert!(inodes("sl\ngarbage\n: : :", None, ([127, 0, 0, 1], 1).into()).is_empty());
         assert_eq!(address_of("00000000000000000000000001000000"), Some("::1".parse().expect("an address")));
     }
 }
