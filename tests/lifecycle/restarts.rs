@@ -183,6 +183,16 @@ mod everywhere {
     }
 
     #[test]
+    fn a_restart_takes_no_container_away_that_its_end_removes() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        background(&rl, &["--rm", "--name", "brief", "busybox", "sh", "-c", "echo kept >/kept; sleep 1000"]);
+        let out = rl.run(&["restart", "-t", "0", "brief"]).fails_with(1);
+        assert!(out.stderr.contains("RL0102") && out.stderr.contains("--rm"), "{}", out.stderr);
+        eventually("its file is there", || rl.run(&["exec", "brief", "cat", "/kept"]).stdout == "kept\n");
+    }
+
+    #[test]
     fn rm_and_restart_contradict_each_other() {
         let rl = Rl::new();
         rl.run(&["run", "-d", "--rm", "--restart", "always", "busybox", "true"]).fails_with(125);

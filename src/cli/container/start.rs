@@ -90,6 +90,12 @@ fn restart(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     };
     Ok(super::each(&wanted, |text| {
         let container = containers.find(text)?;
+        if container.record.run.remove && container.is_active() {
+            // Its end would take it away, and all that it has written.
+            let what = format!("restart {} of --rm", container.record.name);
+            let fix = "End it with rl stop and run it anew; or run it without --rm, and rl rm it in the end.";
+            return Err(Error::new(&command_line::CONFLICT, what).fix(fix));
+        }
         let own = container.record.run.stop_timeout.unwrap_or(10);
         let timeout = timeout.unwrap_or(Some(Duration::from_secs(u64::from(own))));
         end::stop(&containers, &container, signal, timeout)?;
