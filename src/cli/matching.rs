@@ -3,7 +3,7 @@
 //! Owns nothing of what is filtered. The surprise: a time may be how long ago, so the same word is another time a moment later.
 
 use super::run::lifecycle_duration;
-use crate::state::now;
+use crate::state::{date, now};
 
 /// Docker matches with a pattern; what people write are parts, and `^` and `$` around them. Its names begin with a slash.
 pub(super) fn named(name: &str, part: &str) -> bool {
@@ -21,21 +21,13 @@ pub(super) fn named(name: &str, part: &str) -> bool {
 
 /// Nanoseconds since 1970, of how long ago, of seconds since 1970, or of a date.
 pub(super) fn until(text: &str) -> Option<u64> {
-    use time::OffsetDateTime;
-    use time::format_description::well_known::Rfc3339;
     if let Some(ago) = lifecycle_duration(text) {
         return Some(now().saturating_sub(ago.saturating_mul(1_000_000)));
     }
     if let Ok(seconds) = text.parse::<f64>() {
         return (seconds >= 0.0).then_some((seconds * 1e9) as u64);
     }
-    let whole = match text.len() {
-        10 => format!("{text}T00:00:00Z"),
-        19 => format!("{text}Z"),
-        _ => text.to_owned(),
-    };
-    let date = OffsetDateTime::parse(&whole, &Rfc3339).ok()?;
-    u64::try_from(date.unix_timestamp_nanos()).ok()
+    date(text)
 }
 
 #[cfg(test)]
@@ -51,8 +43,11 @@ mod tests {
 
     #[test]
     fn a_time_is_a_date_seconds_or_ago() {
-        assert_eq!(until("1970-01-02"), Some(86_400_000_000_000));
-        assert_eq!(until("1970-01-01T00:00:01"), Some(1_000_000_000));
+        assert_eq!(until("1970-01-02T00Z"), Some(86_400_000_000_000));
+        assert_eq!(until("1970-01-01 00:00:01Z"), Some(1_000_000_000));
+        assert_eq!(until("1970-01-01T02:00+01:00"), Some(3_600_000_000_000));
+        assert_eq!(until("2026-07-01"), until("2026-07-01T00:00:00.0"));
+        assert!(until("2026-07-01T12:00").is_some() && until("2026-07-01T12:00:00:00").is_none());
         assert_eq!(until("1970-01-01T00:00:00.5Z"), Some(500_000_000));
         assert_eq!(until("12.5"), Some(12_500_000_000));
         let hour = now().saturating_sub(until("1h").expect("ago"));

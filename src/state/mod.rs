@@ -21,7 +21,7 @@ pub use self::lock::{Lock, lock, try_lock};
 pub use self::record::{Record, Typed};
 pub use self::running::{Running, RunningFile, ask_for_policy, ask_to_end, ask_to_stop, asked_policy, asked_to_stop};
 pub use self::status::Status;
-pub use self::time::rfc3339;
+pub use self::time::{date, rfc3339};
 use crate::error::{Error, Result, catalog::state};
 use crate::host::Dirs;
 

@@ -8,6 +8,7 @@
 
 pub mod capability;
 pub mod child;
+pub mod clock;
 pub mod clone;
 pub mod launcher;
 pub mod loopback;

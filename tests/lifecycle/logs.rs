@@ -61,6 +61,22 @@ mod everywhere {
         let first = stamps.split(' ').next().expect("a time");
         assert_eq!(rl.run(&["logs", "--until", first, "c"]).success().stdout, "one\n");
         assert_eq!(rl.run(&["logs", "--since", "1h", "c"]).success().stdout, "one\ntwo\n");
+        // As in docker: a date without a zone is in the caller's own. UTC-5 is POSIX for five hours east of Greenwich.
+        let date = |form: &str| {
+            let date = std::process::Command::new("date").args(["-d", "1 hour ago", form]).env("TZ", "UTC-5").output();
+            String::from_utf8(date.expect("date").stdout).expect("text").trim().to_owned()
+        };
+        for (form, zone, shown) in [
+            ("+%Y-%m-%dT%H:%M:%S", "UTC-5", "one\ntwo\n"),
+            ("+%Y-%m-%dT%H:%M:%S.%N", "UTC-5", "one\ntwo\n"),
+            ("+%Y-%m-%dT%H:%M", "UTC-5", "one\ntwo\n"),
+            ("+%Y-%m-%dT%H:%M:%S%:z", "UTC", "one\ntwo\n"),
+            ("+%Y-%m-%dT%H:%M:%S", "UTC", ""),
+        ] {
+            let since = date(form);
+            let out = rl.command(&["logs", "--since", &since, "c"]).env("TZ", zone).output().success();
+            assert_eq!(out.stdout, shown, "{since} in {zone}");
+        }
     }
 
     #[test]
