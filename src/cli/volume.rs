@@ -60,7 +60,7 @@ fn create_command() -> Command {
             several(
                 "opt",
                 "KEY=VALUE",
-                "type=none, device=DIR, o=bind[,ro,...]: DIR is the volume; o=uid=,gid=: whose a new one is",
+                "type=none, device=DIR, o=bind[,ro,...]: DIR is the volume; type=tmpfs, o=size=64m: memory; o=uid=,gid=: whose it is",
             )
             .short('o'),
         )

@@ -71,6 +71,7 @@ impl Mounted {
             let mut part = None;
             let (source, target, options) = match volume {
                 Volume::Bind { source, target, options } => (source, target, options),
+                Volume::Named { memory: Some(_), .. } => continue,
                 Volume::Named { source, copy: true, .. } if is_empty(source) => continue,
                 Volume::Named { source, target, options, subpath, .. } => {
                     part = subpath.as_ref().map(|part| source.join(part.strip_prefix("/").unwrap_or(part)));

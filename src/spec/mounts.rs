@@ -94,6 +94,16 @@ fn sys(run: &RunSpec) -> Result<Mount> {
 fn volume(volume: &Volume) -> Result<Mount> {
     match volume {
         Volume::Bind { source, target, options } => bind(source, target, &words(options)),
+        Volume::Named { target, options, memory: Some(memory), .. } => {
+            let own = [
+                (options.read_only, "ro"),
+                (options.noexec, "noexec"),
+                (!options.nosuid, "suid"),
+                (!options.nodev, "dev"),
+            ];
+            let own = own.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned());
+            tmpfs(target, &memory.iter().cloned().chain(own).collect::<Vec<_>>())
+        }
         Volume::Named { source, target, options, subpath, .. } => {
             let part = subpath.as_ref().map(|part| source.join(part.strip_prefix("/").unwrap_or(part)));
             bind(part.as_ref().unwrap_or(source), target, &words(options))
@@ -101,15 +111,17 @@ fn volume(volume: &Volume) -> Result<Mount> {
         Volume::Image { source, target, .. } => {
             bind(source, target, &words(&BindOptions { read_only: true, ..BindOptions::default() }))
         }
-        Volume::Tmpfs { target, options } => {
-            let mut words = vec!["nosuid", "nodev"];
-            if !options.iter().any(|option| option.starts_with("mode=")) {
-                words.push("mode=1777");
-            }
-            words.extend(options.iter().map(String::as_str));
-            mount("tmpfs", &target.to_string_lossy(), &words.join(","))
-        }
+        Volume::Tmpfs { target, options } => tmpfs(target, options),
     }
+}
+
+fn tmpfs(target: &Path, options: &[String]) -> Result<Mount> {
+    let mut words = vec!["nosuid", "nodev"];
+    if !options.iter().any(|option| option.starts_with("mode=")) {
+        words.push("mode=1777");
+    }
+    words.extend(options.iter().map(String::as_str));
+    mount("tmpfs", &target.to_string_lossy(), &words.join(","))
 }
 
 /// A volume that is read-only is so with all that is mounted below it: the words with an `r` in front.
@@ -129,6 +141,8 @@ pub(super) fn extras(run: &RunSpec) -> Vec<VolumeExtra> {
     let extra = |volume: &Volume| {
         let (copy, chown) = match volume {
             Volume::Bind { options, .. } => (false, options.chown),
+            // It begins empty, and its words say whose it is.
+            Volume::Named { memory: Some(_), .. } => (false, false),
             Volume::Named { options, copy, .. } => (*copy, options.chown),
             Volume::Image { .. } | Volume::Tmpfs { .. } => (false, false),
         };

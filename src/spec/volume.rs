@@ -36,6 +36,9 @@ pub enum Volume {
         /// Only what is there in it.
         #[serde(default)]
         subpath: Option<PathBuf>,
+        /// It is memory of this container's alone, mounted with these words.
+        #[serde(default)]
+        memory: Option<Vec<String>>,
     },
     /// `--mount type=image`: what is in an image, read-only.
     Image {

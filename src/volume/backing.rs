@@ -1,7 +1,7 @@
 //! `-o` of a volume: a directory of the user's in its place, how it is mounted, whose a new one is.
 //!
-//! Pure. docker's and podman's words of the driver `local`. The surprise: what would have to be mounted once for all containers (memory, a
-//! file system of the network) is refused, because no process of an unprivileged user's could hold such a mount for the others.
+//! Pure. docker's and podman's words of the driver `local`. The surprise: no process of an unprivileged user's could hold a mount for several
+//! containers. So a file system of the network is refused, and memory is mounted by each container itself, which has it alone.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,6 +19,8 @@ pub struct Backing {
     pub nocopy: bool,
     /// `uid=`, `gid=`: of a new one.
     pub owner: (Option<u32>, Option<u32>),
+    /// `type=tmpfs`: the words of its mount.
+    pub memory: Option<Vec<String>>,
 }
 
 /// Understands them.
@@ -26,11 +28,13 @@ pub struct Backing {
 /// # Errors
 /// What is wrong, or can't be had, in words.
 pub fn parse(options: &BTreeMap<String, String>) -> Result<Backing, String> {
-    let mut backing = Backing::default();
-    let mut kind = None;
+    let kind = options.get("type").map(String::as_str);
+    let mut backing = Backing { memory: (kind == Some("tmpfs")).then(Vec::new), ..Backing::default() };
     for (key, value) in options {
         match key.as_str() {
-            "type" => kind = Some(value.as_str()),
+            "type" => {}
+            // docker's documentation writes device=tmpfs.
+            "device" if backing.memory.is_some() => {}
             "device" if value.starts_with('/') => backing.device = Some(PathBuf::from(value)),
             "device" => return Err(format!("device={value}: expected an absolute path")),
             "o" => value.split(',').filter(|word| !word.is_empty()).try_for_each(|word| backing.word(word))?,
@@ -40,12 +44,7 @@ pub fn parse(options: &BTreeMap<String, String>) -> Result<Backing, String> {
         }
     }
     match (kind, &backing.device) {
-        (Some("tmpfs"), _) => {
-            let what = "type=tmpfs: no process of yours could hold memory for all containers; each has its own with";
-            Err(format!(
-                "{what} --tmpfs /path, or share a directory in memory: type=none, device=/dev/shm/NAME, o=bind"
-            ))
-        }
+        (Some("tmpfs"), _) => Ok(backing),
         (Some("none" | "bind"), None) => Err("type=none needs device=DIR and o=bind".into()),
         (Some("none" | "bind") | None, Some(_)) if backing.owner != (None, None) => {
             Err("uid= and gid= are for a volume of its own, and not for a directory that is yours".into())
@@ -61,6 +60,22 @@ impl Backing {
     /// One of mount(8)'s words.
     fn word(&mut self, word: &str) -> Result<(), String> {
         let id = |value: &str| value.parse().map_err(|_| format!("{word}: expected a number"));
+        if let Some(words) = &mut self.memory
+            && let Some((key, value)) = word.split_once('=')
+        {
+            let right = match key {
+                "size" => is_size(value),
+                "mode" => (1..=5).contains(&value.len()) && value.bytes().all(|byte| (b'0'..=b'7').contains(&byte)),
+                "uid" | "gid" | "nr_inodes" => value.parse::<u32>().is_ok(),
+                _ => {
+                    return Err(format!(
+                        "o={word}: expected size=, mode=, uid=, gid=, nr_inodes=, ro or noexec of a tmpfs"
+                    ));
+                }
+            };
+            words.push(word.to_owned());
+            return if right { Ok(()) } else { Err(format!("o={word}: expected size=64m, mode=0700 or a number")) };
+        }
         match word.split_once('=') {
             // All that is mounted below comes along in any case: the kernel would not let it be left out.
             None if ["bind", "rbind", "rw", "copy", "exec", "nosuid", "nodev"].contains(&word) => {}
@@ -74,6 +89,12 @@ impl Backing {
         }
         Ok(())
     }
+}
+
+/// As the kernel reads it: bytes, or with k, m, g, or percent of the memory.
+fn is_size(value: &str) -> bool {
+    let number = value.strip_suffix(['k', 'm', 'g', 'K', 'M', 'G', '%']).unwrap_or(value);
+    !number.is_empty() && number.len() <= 15 && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -94,9 +115,20 @@ mod tests {
     }
 
     #[test]
+    fn memory_has_the_words_of_its_mount() {
+        let backing =
+            of(&[("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=100m,uid=1000,ro")]).expect("docker's example");
+        assert_eq!(backing.memory, Some(vec!["size=100m".to_owned(), "uid=1000".into()]));
+        assert!(backing.read_only && backing.owner == (None, None) && backing.device.is_none());
+        assert_eq!(of(&[("type", "tmpfs")]).expect("no more").memory, Some(Vec::new()));
+    }
+
+    #[test]
     fn what_nobody_could_mount_is_refused_with_a_way_out() {
         for (words, why) in [
-            (&[("type", "tmpfs"), ("device", "/x")][..], "--tmpfs"),
+            (&[("type", "tmpfs"), ("o", "size=much")][..], "size=64m"),
+            (&[("type", "tmpfs"), ("o", "mode=9")], "mode=0700"),
+            (&[("type", "tmpfs"), ("o", "huge=always")], "nr_inodes="),
             (&[("type", "nfs"), ("device", "/x")], "o=bind"),
             (&[("type", "none")], "device="),
             (&[("device", "srv")], "absolute"),

@@ -87,9 +87,16 @@ impl Volumes {
     /// Where its files are: in `_data`, or in the directory that it stands for.
     ///
     /// # Errors
-    /// RL0454 where that is not there.
+    /// RL0454 where that is not there, and for memory, which is in its container alone.
     pub fn place(&self, volume: &Volume) -> Result<PathBuf> {
-        let Some(device) = volume.backing()?.device else { return Ok(self.data(&volume.name)) };
+        let backing = volume.backing()?;
+        if backing.memory.is_some() {
+            let what = format!("find the files of {}: it is memory of the container that has it mounted", volume.name);
+            return Err(
+                Error::new(&codes::VOLUME_STATE, what).fix("While that runs: rl cp CONTAINER:/path -, rl exec.")
+            );
+        }
+        let Some(device) = backing.device else { return Ok(self.data(&volume.name)) };
         fs::canonicalize(&device)
             .context(&codes::VOLUME_STATE, || format!("find {}, which the volume {} is", device.display(), volume.name))
     }
@@ -182,6 +189,24 @@ impl Volumes {
             .filter(|container| uses(&container.record.run))
             .map(|container| container.record.name)
             .collect())
+    }
+
+    /// That no other container which runs has this volume of memory.
+    ///
+    /// # Errors
+    /// RL0453.
+    fn alone(&self, name: &str, container: &str) -> Result<()> {
+        let uses = |run: &spec::RunSpec| run.volumes.iter().any(|volume| named(volume) == Some(name));
+        let all = Containers::open(&self.dirs).list(|_| ())?;
+        let mut others =
+            all.iter().filter(|one| one.record.id != container && one.is_active() && uses(&one.record.run));
+        let Some(other) = others.next() else { return Ok(()) };
+        let what = format!("{name} is memory, which the running container {} has mounted alone", other.record.name);
+        let fix = format!(
+            "rl stop {}; or share a directory in memory: rl volume create -o type=none -o o=bind -o device=/dev/shm/DIR",
+            other.record.name
+        );
+        Err(Error::new(&codes::VOLUME_IN_USE, what).fix(fix).exit(125))
     }
 
     /// Removes it with all that is in it.

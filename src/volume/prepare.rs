@@ -22,7 +22,7 @@ pub fn prepare(run: &mut RunSpec, image: &ImageConfig, ids: &Ids, dirs: &Dirs, c
     declared(run, image);
     let volumes = Volumes::open(dirs);
     for volume in &mut run.volumes {
-        let Volume::Named { name, source, anonymous, options, copy, .. } = volume else { continue };
+        let Volume::Named { name, source, anonymous, options, copy, subpath, memory, .. } = volume else { continue };
         if name.is_empty() {
             *name = random_name()?;
         }
@@ -38,11 +38,22 @@ pub fn prepare(run: &mut RunSpec, image: &ImageConfig, ids: &Ids, dirs: &Dirs, c
                 let what = format!("the volume {name} is a directory of yours, which U would give away");
                 return Err(Error::new(&codes::VOLUME_OWNER, what));
             }
-            *source = volumes.place(&found)?;
+            if backing.memory.is_some() {
+                volumes.alone(name, container)?;
+                if subpath.is_some() {
+                    return Err(Error::new(
+                        &codes::VOLUME_STATE,
+                        format!("find a part of {name}: it is memory, and empty at first"),
+                    ));
+                }
+            } else {
+                *source = volumes.place(&found)?;
+            }
             options.read_only |= backing.read_only;
             options.noexec |= backing.noexec;
             // What the image has there has owners of its own.
-            *copy &= !backing.nocopy && backing.owner == (None, None);
+            *copy &= !backing.nocopy && backing.owner == (None, None) && backing.memory.is_none();
+            *memory = backing.memory;
         }
     }
     Ok(())
@@ -52,10 +63,12 @@ pub fn prepare(run: &mut RunSpec, image: &ImageConfig, ids: &Ids, dirs: &Dirs, c
 pub fn foresee(run: &mut RunSpec, image: &ImageConfig, dirs: &Dirs) {
     declared(run, image);
     for volume in &mut run.volumes {
-        if let Volume::Named { name, source, .. } = volume {
+        if let Volume::Named { name, source, memory, .. } = volume {
             let shown = if name.is_empty() { "anonymous" } else { name.as_str() };
             let volumes = Volumes::open(dirs);
-            let there = volumes.find(shown).ok().flatten().and_then(|found| volumes.place(&found).ok());
+            let found = volumes.find(shown).ok().flatten();
+            *memory = found.as_ref().and_then(|found| found.backing().ok()?.memory);
+            let there = found.and_then(|found| volumes.place(&found).ok());
             *source = there.unwrap_or_else(|| volumes.data(shown));
         }
     }
@@ -82,6 +95,7 @@ fn declared(run: &mut RunSpec, image: &ImageConfig) {
                 copy: true,
                 anonymous: true,
                 subpath: None,
+                memory: None,
             }),
         }
     }

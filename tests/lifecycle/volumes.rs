@@ -2,7 +2,7 @@
 
 mod everywhere {
     use crate::support::Rl;
-    use crate::{Clean, background};
+    use crate::{Clean, background, inspect};
 
     fn names(rl: &Rl) -> Vec<String> {
         rl.run(&["volume", "ls", "-q"]).success().stdout.lines().map(str::to_owned).collect()
@@ -166,11 +166,44 @@ mod everywhere {
         assert!(run(&["-v", "dir:/data:U", "-u", "5", "busybox", "true"]).fails_with(125).stderr.contains("RL0455"));
         rl.run(&["volume", "rm", "dir", "reads"]).success();
         assert!(dir.join("file").exists());
-        for bad in ["type=tmpfs", "type=nfs", "o=size=1g", "bogus=1"] {
+        for bad in ["type=nfs", "o=size=1g", "bogus=1"] {
             assert!(rl.run(&["volume", "create", "-o", bad]).fails_with(125).stderr.contains("RL0101"), "{bad}");
         }
         rl.run(&["volume", "create", "-o", "type=none", "-o", "device=/no/where", "gone"]).success();
         assert!(run(&["-v", "gone:/data", "busybox", "true"]).fails_with(125).stderr.contains("/no/where"));
+    }
+
+    /// docker's example: `--opt type=tmpfs --opt device=tmpfs --opt o=size=100m,uid=1000`.
+    #[test]
+    fn a_volume_in_memory_is_there_while_its_container_runs_and_is_that_ones_alone() {
+        let rl = Rl::new();
+        let _clean = Clean(&rl);
+        let options = ["-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m,mode=0700,uid=5"];
+        rl.run(&[&["volume", "create"][..], &options, &["memory"]].concat()).success();
+        let script = "stat -c '%u %a %F' /data; df -k /data | tail -1; echo kept >/data/file; exec sleep 1000";
+        background(&rl, &["--name", "c", "-v", "memory:/data", "busybox", "sh", "-c", script]);
+        let logs = || rl.run(&["logs", "c"]).success().stdout;
+        crate::eventually("it has written", || rl.run(&["exec", "c", "cat", "/data/file"]).stdout == "kept\n");
+        crate::eventually("its log has both lines", || logs().lines().count() == 2);
+        assert!(logs().starts_with("5 700 directory\ntmpfs ") && logs().contains(" 1024 "), "{}", logs());
+        assert_eq!(rl.run(&["exec", "c", "sh", "-c", "head -c 2000000 /dev/zero >/data/big"]).code(), 1);
+        assert!(rl.run(&["cp", "c:/data/file", "-"]).success().stdout.contains("kept"));
+        // Another one would have other memory by that name.
+        let other = ["run", "--rm", "-v", "memory:/data", "busybox", "ls", "-A", "/data"];
+        let refused = rl.run(&other).fails_with(125);
+        assert!(refused.stderr.contains("RL0453") && refused.stderr.contains("/dev/shm"), "{}", refused.stderr);
+        assert!(rl.run(&["volume", "export", "memory"]).fails_with(125).stderr.contains("memory of the container"));
+        rl.run(&["volume", "rm", "memory"]).fails_with(1);
+        rl.run(&["stop", "-t", "0", "c"]).success();
+        assert_eq!(rl.run(&other).success().stdout, "");
+        // What is on the disk in its place is nobody's.
+        assert_eq!(std::fs::read_dir(rl.root().join("volumes/memory/_data")).expect("read").count(), 0);
+        let mount = inspect(&rl, "c", "{{(index .Mounts 0).Type}} {{(index .Mounts 0).Name}}");
+        assert_eq!(mount, "volume memory");
+        rl.run(&["rm", "c"]).success();
+        rl.run(&["volume", "create", "-o", "type=tmpfs", "-o", "o=ro", "reads"]).success();
+        rl.run(&["run", "--rm", "-v", "reads:/data", "busybox", "touch", "/data/x"]).fails_with(1);
+        rl.run(&["volume", "rm", "memory", "reads"]).success();
     }
 
     #[test]

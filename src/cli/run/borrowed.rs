@@ -45,8 +45,8 @@ fn of_another(volume: Volume, read_only: bool) -> Volume {
     let limited = |options: BindOptions| BindOptions { read_only: options.read_only || read_only, ..options };
     match volume {
         Volume::Bind { source, target, options } => Volume::Bind { source, target, options: limited(options) },
-        Volume::Named { name, source, target, options, copy, subpath, .. } => {
-            Volume::Named { name, source, target, options: limited(options), copy, anonymous: false, subpath }
+        Volume::Named { name, source, target, options, copy, subpath, memory, .. } => {
+            Volume::Named { name, source, target, options: limited(options), copy, anonymous: false, subpath, memory }
         }
         other => other,
     }

@@ -97,6 +97,7 @@ fn named(name: &str, target: PathBuf, options: BindOptions, copy: bool) -> Volum
         copy,
         anonymous: name.is_empty(),
         subpath: None,
+        memory: None,
     }
 }
 
@@ -219,7 +220,7 @@ fn mount(word: &str) -> Result<Volume> {
         // What the image has in its place is for a volume as a whole.
         ("volume", Some(from)) => Ok(match named(volume_name("mount", word, from)?, to, bind, copy) {
             Volume::Named { name, source, target, options, anonymous, .. } if subpath.is_some() => {
-                Volume::Named { name, source, target, options, copy: false, anonymous, subpath }
+                Volume::Named { name, source, target, options, copy: false, anonymous, subpath, memory: None }
             }
             whole => whole,
         }),
