@@ -2,12 +2,33 @@
 //!
 //! The surprise: it is here because a container's verbs show volumes, and a volume's verbs choose as a container's do.
 
+use std::io::Write;
+
 use serde_json::{Map, Value, json};
 
-use super::format;
+use super::format::{self, Screen};
 use crate::error::{Error, Result, catalog::volume as codes};
 use crate::host::Host;
 use crate::volume::{Volume, Volumes};
+
+/// Shows those that are there, says which are not, and ends with 1 then: each has its own result, as in docker.
+pub(super) fn each(
+    found: impl Iterator<Item = Result<Value>>,
+    print: impl FnOnce(&[Value]) -> Result<()>,
+) -> Result<u8> {
+    let (mut rows, mut missing) = (Vec::new(), Vec::new());
+    for one in found {
+        match one {
+            Ok(row) => rows.push(row),
+            Err(error) => missing.push(error),
+        }
+    }
+    print(&rows)?;
+    for error in &missing {
+        let _ = Screen::stderr().write_all(format!("rl: {error}\n").as_bytes());
+    }
+    Ok(u8::from(!missing.is_empty()))
+}
 
 /// docker's.
 pub(super) fn document(volume: &Volume, volumes: &Volumes) -> Value {

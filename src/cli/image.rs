@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
 
+use super::described;
 use super::format::{self, Format, Screen};
 use super::{Globals, Verb};
 use crate::error::{Context, Result, catalog::state};
@@ -114,8 +115,7 @@ fn inspect(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let format = Format::parse(Some(matches.get_one::<String>("format").map_or("json", String::as_str)), &[])?;
     let images = matches.get_many::<String>("image").into_iter().flatten();
     let rows = images.map(|text| inspected(&store.details(text, platform.as_ref())?));
-    print(&format, &rows.collect::<Result<Vec<_>>>()?)?;
-    Ok(0)
+    described::each(rows, |rows| print(&format, rows))
 }
 
 /// Shows documents as they are. A template that asks for what an image does not set, and its document leaves out, sees it all the same.

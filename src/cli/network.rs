@@ -12,6 +12,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
 use self::filter::Filter;
+use super::described;
 use super::format::{self, Format, Screen};
 use super::prune::agreed;
 use super::run::env;
@@ -193,8 +194,7 @@ fn inspect(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
     let store = Networks::open(&host.dirs);
     let rows = words(matches, "name").into_iter().map(|name| Ok(document(&store.find(name)?, &host.dirs)));
-    format.print(&rows.collect::<Result<Vec<_>>>()?, &mut Screen::stdout())?;
-    Ok(0)
+    described::each(rows, |rows| format.print(rows, &mut Screen::stdout()))
 }
 
 /// `rl inspect` of a network.

@@ -32,7 +32,7 @@ use clap::ArgMatches;
 
 pub(super) use self::resolve::given_fds;
 use super::{Globals, Verb};
-use crate::error::{Error, Result, catalog::command_line};
+use crate::error::{Error, Result, catalog::command_line, catalog::image::IMAGE_NOT_FOUND};
 use crate::spec::lifecycle::Restart;
 
 /// The verb.
@@ -56,7 +56,7 @@ pub(super) fn command_of_create() -> clap::Command {
 /// `rl create`.
 pub(super) fn create(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let run = resolve::resolve(matches)?;
-    launch::create(globals, &run, &image::Want::of(matches)?)
+    launch::create(globals, &run, &image::Want::of(matches)?).map_err(not_run)
 }
 
 /// Go's durations in milliseconds.
@@ -83,7 +83,12 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         Some(other) => return Err(wrong("plan", other, "shell, oci or json")),
     };
     let run = resolve::resolve(matches)?;
-    launch::launch(globals, &run, &image::Want::of(matches)?, show)
+    launch::launch(globals, &run, &image::Want::of(matches)?, show).map_err(not_run)
+}
+
+/// An image that is not there ends other verbs with 1; the status of a run is the command's, but for 125.
+fn not_run(error: Error) -> Error {
+    if *error.entry() == IMAGE_NOT_FOUND { error.exit(125) } else { error }
 }
 
 /// A flag's value that makes no sense: the flag, the word, what would be right.

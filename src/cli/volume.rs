@@ -162,26 +162,13 @@ fn inspect_command() -> Command {
 fn inspect(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let format = Format::parse(Some(matches.get_one::<String>("format").map_or("json", String::as_str)), &[])?;
     let (_, volumes) = volumes(globals)?;
-    let mut rows = Vec::new();
-    if matches.get_flag("all") {
-        rows.extend(volumes.list()?.iter().map(|volume| described::document(volume, &volumes)));
-    }
-    let mut missing = Vec::new();
-    for name in names(matches) {
-        match volumes
-            .find(name)
-            .and_then(|found| found.ok_or_else(|| Error::new(&codes::NO_VOLUME, format!("{name:?}"))))
-        {
-            Ok(found) => rows.push(described::document(&found, &volumes)),
-            Err(error) => missing.push(error),
-        }
-    }
-    // Each has its own result, as in docker: those that are there are shown all the same.
-    format.print(&rows, &mut Screen::stdout())?;
-    for error in &missing {
-        let _ = Screen::stderr().write_all(format!("rl: {error}\n").as_bytes());
-    }
-    Ok(u8::from(!missing.is_empty()))
+    let all = if matches.get_flag("all") { volumes.list()? } else { Vec::new() };
+    let named = names(matches).map(|name| {
+        let found = volumes.find(name)?.ok_or_else(|| Error::new(&codes::NO_VOLUME, format!("{name:?}")))?;
+        Ok(described::document(&found, &volumes))
+    });
+    let rows = all.iter().map(|volume| Ok(described::document(volume, &volumes))).chain(named);
+    described::each(rows, |rows| format.print(rows, &mut Screen::stdout()))
 }
 
 fn rm_command() -> Command {

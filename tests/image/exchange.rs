@@ -78,7 +78,7 @@ mod everywhere {
         let (rl, _) = one();
         let (path, file) = out(&rl, "a.tar");
         std::fs::write(&path, "old").expect("write");
-        rl.run(&["save", "-o", &file, "web/app:1", "no/such:1"]).fails_with(125);
+        rl.run(&["save", "-o", &file, "web/app:1", "no/such:1"]).fails_with(1);
         assert_eq!(std::fs::read_to_string(&path).expect("read"), "old");
         assert_eq!(std::fs::read_dir(rl.dir("out")).expect("list").count(), 1);
         let full = rl.run(&["save", "-q", "-o", "/dev/full", "web/app:1"]).fails_with(125);

@@ -143,6 +143,31 @@ mod everywhere {
         rl.run(&["image", "inspect", "-f", "{{.Config.Entrypont}}", "busybox"]).fails_with(125);
     }
 
+    #[test]
+    fn inspect_of_several_shows_those_that_are_there_and_a_verb_about_none_ends_with_1() {
+        let rl = Rl::new();
+        rl.run(&["network", "create", "inner"]).success();
+        for (words, shown) in [
+            (&["image", "inspect", "-f", "{{.Os}}", "busybox", "none", "busybox:latest"][..], "linux\nlinux\n"),
+            (&["network", "inspect", "-f", "{{.Name}}", "none", "inner"], "inner\n"),
+            (&["image", "inspect", "none"], "[]\n"),
+            (&["network", "inspect", "none"], "[]\n"),
+            (&["volume", "inspect", "none"], "[]\n"),
+            (&["history", "none"], ""),
+            (&["tag", "none", "other"], ""),
+            (&["rmi", "none"], ""),
+            (&["image", "tree", "none"], ""),
+        ] {
+            let out = rl.run(words).fails_with(1);
+            assert_eq!(out.stdout, shown, "{words:?}");
+            assert!(out.stderr.contains("\"none\""), "{words:?}: {}", out.stderr);
+        }
+        for verb in ["run", "create"] {
+            let out = rl.run(&[verb, "--pull=never", "none", "true"]).fails_with(125);
+            assert!(out.stderr.contains("RL0301"), "{}", out.stderr);
+        }
+    }
+
     /// The table had its headings for rows: no test had looked at it without a template of its own.
     #[test]
     fn stats_has_a_row_below_dockers_headings_for_each_that_runs() {

@@ -95,7 +95,7 @@ fn find<'a>(images: &'a [Listed], text: &str) -> Result<&'a Listed> {
     let digits = text.strip_prefix("sha256:").unwrap_or(text);
     let by_name = images.iter().find(|image| image.name.is_some() && image.name == wanted);
     let by_id = || images.iter().find(|image| digits.len() >= 4 && image.id.starts_with(digits));
-    by_name.or_else(by_id).ok_or_else(|| Error::new(&image::IMAGE_NOT_FOUND, format!("{text:?}")))
+    by_name.or_else(by_id).ok_or_else(|| Error::new(&image::IMAGE_NOT_FOUND, format!("{text:?}")).exit(125))
 }
 
 #[cfg(test)]
