@@ -178,14 +178,14 @@ mod everywhere {
     fn a_volume_in_memory_is_there_while_its_container_runs_and_is_that_ones_alone() {
         let rl = Rl::new();
         let _clean = Clean(&rl);
-        let options = ["-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m,mode=0700,uid=5"];
+        let options = ["-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m,mode=0700"];
         rl.run(&[&["volume", "create"][..], &options, &["memory"]].concat()).success();
         let script = "stat -c '%u %a %F' /data; df -k /data | tail -1; echo kept >/data/file; exec sleep 1000";
         background(&rl, &["--name", "c", "-v", "memory:/data", "busybox", "sh", "-c", script]);
         let logs = || rl.run(&["logs", "c"]).success().stdout;
         crate::eventually("it has written", || rl.run(&["exec", "c", "cat", "/data/file"]).stdout == "kept\n");
         crate::eventually("its log has both lines", || logs().lines().count() == 2);
-        assert!(logs().starts_with("5 700 directory\ntmpfs ") && logs().contains(" 1024 "), "{}", logs());
+        assert!(logs().starts_with("0 700 directory\ntmpfs ") && logs().contains(" 1024 "), "{}", logs());
         assert_eq!(rl.run(&["exec", "c", "sh", "-c", "head -c 2000000 /dev/zero >/data/big"]).code(), 1);
         assert!(rl.run(&["cp", "c:/data/file", "-"]).success().stdout.contains("kept"));
         // Another one would have other memory by that name.
