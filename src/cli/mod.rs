@@ -205,6 +205,7 @@ pub static GROUPS: &[Group] = &[
             ("rm", rmi::VERB),
             ("history", image::HISTORY),
             ("inspect", image::INSPECT),
+            ("exists", container::exists::IMAGE),
             ("tree", image::TREE),
             ("prune", prune::PRUNE),
             ("mount", mount::MOUNT),

@@ -215,6 +215,8 @@ same out 'container exists' container exists two
 same status 'container does not exist' container exists nosuch
 same status 'volume exists' volume exists data
 same status 'volume does not exist' volume exists nosuch
+same status 'image exists' image exists $I
+same status 'image does not exist' image exists nosuch
 same out 'wait for what is' wait --condition running two
 same out 'wait for one of several' wait --condition exited,running two
 same sorted 'logs of several' logs one two

@@ -1,4 +1,4 @@
-//! `rl container exists`, `rl network exists` and `rl volume exists`: podman's question for scripts, answered by the exit status alone.
+//! `rl container exists`, and the same of images, networks and volumes: podman's question for scripts, answered by the exit status alone.
 //!
 //! The surprise: nothing is said, not even why not.
 
@@ -7,6 +7,7 @@ use clap::{Arg, ArgMatches, Command};
 use crate::cli::{Globals, Verb};
 use crate::error::{Result, catalog::network::NO_NETWORK, catalog::state as codes};
 use crate::host::Host;
+use crate::image::Store;
 use crate::network::named::store::Networks;
 use crate::state::Containers;
 use crate::volume::Volumes;
@@ -17,6 +18,13 @@ pub const CONTAINER: Verb = Verb {
     about: "End with 0 if there is such a container, else 1",
     command: of_containers,
     run,
+};
+/// `rl image exists`.
+pub const IMAGE: Verb = Verb {
+    name: "image exists",
+    about: "End with 0 if there is such an image, else 1",
+    command: of_images,
+    run: image,
 };
 /// `rl network exists`.
 pub const NETWORK: Verb = Verb {
@@ -42,6 +50,10 @@ fn of_containers() -> Command {
     Command::new("rl container exists").about(CONTAINER.about).arg(external).arg(name())
 }
 
+fn of_images() -> Command {
+    Command::new("rl image exists").about(IMAGE.about).arg(name())
+}
+
 fn of_networks() -> Command {
     Command::new("rl network exists").about(NETWORK.about).arg(name())
 }
@@ -57,6 +69,12 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
         Err(error) if *error.entry() == codes::NO_CONTAINER => Ok(1),
         Err(error) => Err(error),
     }
+}
+
+fn image(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
+    let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
+    let found = Store::open(&host.dirs).lookup(super::word(matches, "name").unwrap_or(""), None)?;
+    Ok(u8::from(!found))
 }
 
 fn network(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
