@@ -143,7 +143,7 @@ exec 3<&-
 run status 'run with a descriptor that there is not' --preserve-fds 1 $I true
 same status 'tag for --rmi' tag $I localhost/gone:1
 run status 'run and remove the image' --rmi localhost/gone:1 true
-same status 'the image has gone' image inspect localhost/gone:1
+apart 1 125 'the image has gone' image inspect localhost/gone:1
 
 same status create create --network none --name one -e A=b -l tier=web --hostname box -w /tmp $I \
 	sh -c 'echo out; echo err >&2; exit 3'
