@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::termios::{InputFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
+use nix::sys::termios::{SpecialCharacterIndices, tcgetattr};
 
 pub(super) use self::raw::RawMode;
 use self::stream::{Buffer, Stream};
@@ -118,10 +118,6 @@ impl Console {
         if stdin.is_terminal() {
             let raw = RawMode::start(stdin.as_fd());
             let raw = raw.context(&process::TERMINAL, || "save the modes of the terminal on standard input".into())?;
-            if let Some(container) = &self.container {
-                // The container's line discipline is the one that edits from now on. Nothing depends on it.
-                let _ = adopt(container.master.as_fd(), raw.saved());
-            }
             self.raw = Some(raw);
         }
         Ok(())
@@ -336,16 +332,6 @@ impl Container {
         self.alive = self.slave.is_some();
         self.alive
     }
-}
-
-/// Takes from the caller's terminal what its keyboard decides: what the erase key sends, and whether a character may
-/// have several bytes (IUTF8; without it erasing leaves half of one). ssh passes the same on.
-fn adopt(master: BorrowedFd<'_>, from: &Termios) -> nix::Result<()> {
-    let mut modes = tcgetattr(master)?;
-    modes.input_flags.set(InputFlags::IUTF8, from.input_flags.contains(InputFlags::IUTF8));
-    let erase = SpecialCharacterIndices::VERASE as usize;
-    modes.control_chars[erase] = from.control_chars[erase];
-    tcsetattr(master, SetArg::TCSANOW, &modes)
 }
 
 fn callers_terminal() -> Option<OwnedFd> {

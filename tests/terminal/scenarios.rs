@@ -24,6 +24,7 @@ macro_rules! scenarios {
 scenarios! {
     a_shell_has_line_editing_job_control_and_a_terminal,
     the_size_is_the_callers_and_follows_it,
+    the_command_finds_the_callers_erase_key_and_keeps_what_it_sets_at_once,
     the_terminal_is_sane_after_rl_is_killed,
     the_terminal_is_sane_after_the_containers_init_is_killed,
     sigterm_is_forwarded_and_the_terminal_is_sane_after_it,
@@ -90,6 +91,20 @@ fn the_size_is_the_callers_and_follows_it(program: &Program) {
     terminal.wait_for("24 200\r\n");
     terminal.resize(90, 30);
     terminal.wait_for("30 90\r\n");
+}
+
+/// Of the caller's keyboard the parent once told the terminal beside the command, whose first `stty` was undone now and then.
+fn the_command_finds_the_callers_erase_key_and_keeps_what_it_sets_at_once(program: &Program) {
+    let mut terminal = Terminal::start();
+    for (erase, utf8) in [("^H", "-iutf8"), ("^X", "iutf8")] {
+        let script = "stty -a; stty erase ^B -icanon; sleep 0.2; stty -a";
+        let filter = "grep -ow -e 'erase = [^;]*' -e '-*iutf8' -e '-*icanon' | xargs echo";
+        let run = program.line("-it", &format!("sh -c '{script}'"));
+        terminal.line(&format!("stty erase '{erase}' {utf8}; {run} | {filter}; echo en''ded"));
+        terminal.wait_for("ended");
+        let found = format!("erase = {erase} {utf8} icanon erase = ^B {utf8} -icanon");
+        assert!(terminal.transcript().contains(&found), "{found}: {}", terminal.transcript());
+    }
 }
 
 /// A shell inside and the modes from before it.

@@ -42,11 +42,6 @@ impl RawMode {
         Ok(Self { terminal, saved, raw, guard: (guard, ours) })
     }
 
-    /// The modes that the caller had.
-    pub fn saved(&self) -> &Termios {
-        &self.saved
-    }
-
     /// Whether this process may use the terminal now. One that is not our controlling terminal knows no background.
     pub fn in_foreground(&self) -> bool {
         tcgetpgrp(&self.terminal).map_or(true, |group| group == getpgrp())

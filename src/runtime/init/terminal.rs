@@ -1,16 +1,17 @@
 //! The container's terminal, and what 0-2 of the command are.
 //!
-//! Owns opening a pty of the container's own devpts. The surprise: nothing at these paths is believed, neither /dev/pts/ptmx nor
-//! /dev/null: root of a container that runs may have put something else there.
+//! Owns opening a pty of the container's own devpts, and what it takes over from the caller's terminal. The surprise: nothing at
+//! these paths is believed, neither /dev/pts/ptmx nor /dev/null: root of a container that runs may have put something else there.
 
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::fd::AsFd;
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::fcntl::OFlag;
 use nix::sys::statfs::{DEVPTS_SUPER_MAGIC, fstatfs};
+use nix::sys::termios::{InputFlags, SetArg, SpecialCharacterIndices, tcgetattr, tcsetattr};
 
 use super::{Init, State};
 use crate::error::{Context, Error, Result, catalog::process as codes};
@@ -29,6 +30,7 @@ impl State {
         }
         terminal::unlock(master.as_fd()).context(&codes::SETUP, doing)?;
         let slave = terminal::peer(master.as_fd()).context(&codes::SETUP, doing)?;
+        resemble_callers(master.as_fd(), init.plan.process.interactive);
         if let Some((rows, columns)) = init.plan.process.console_size {
             let size = terminal::WindowSize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
             terminal::set_window_size(master.as_fd(), &size).context(&codes::SETUP, doing)?;
@@ -53,6 +55,26 @@ impl State {
             nix::unistd::dup2_stdin(&null_device().context(&codes::SETUP, doing)?).context(&codes::SETUP, doing)?;
         }
         Ok(())
+    }
+}
+
+/// What the caller's terminal decides, where 0-2 are still the caller's: the size, and of the modes what its keyboard has to do with,
+/// the erase key and whether a character may have several bytes (IUTF8; without it erasing leaves half of one). ssh passes the
+/// same on. Here and not where the master is relayed, which goes on beside the command: its first `stty` would be undone.
+///
+/// Nothing depends on it.
+fn resemble_callers(master: BorrowedFd<'_>, interactive: bool) {
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    let sized = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()].into_iter().find(IsTerminal::is_terminal);
+    // A serial line does not know its size and says 0 by 0; the container's own default is as good.
+    if let Some(size) = sized.and_then(|fd| terminal::window_size(fd).ok()).filter(|size| size.ws_row != 0) {
+        let _ = terminal::set_window_size(master, &size);
+    }
+    if let (true, Ok(callers), Ok(mut modes)) = (interactive, tcgetattr(&stdin), tcgetattr(master)) {
+        let erase = SpecialCharacterIndices::VERASE as usize;
+        modes.input_flags.set(InputFlags::IUTF8, callers.input_flags.contains(InputFlags::IUTF8));
+        modes.control_chars[erase] = callers.control_chars[erase];
+        let _ = tcsetattr(master, SetArg::TCSANOW, &modes);
     }
 }
 
