@@ -147,11 +147,35 @@ mod as_root {
     use super::Limited;
     use crate::inside;
 
+    /// The machine's slice needs the CPU controller while this is there, so that systemd leaves it to all groups beside it.
+    ///
+    /// Without it a directory at the top lost cpu.max, and was not throttled, as soon as systemd noticed that the scope of the test
+    /// before had ended: it hands a controller down for as long as one of its own units needs it.
+    struct KeptController;
+
+    impl KeptController {
+        fn new() -> Self {
+            Self::weigh("100");
+            Self
+        }
+
+        fn weigh(weight: &str) {
+            crate::sh(&format!("systemctl set-property --runtime system.slice CPUWeight={weight}")).success();
+        }
+    }
+
+    impl Drop for KeptController {
+        fn drop(&mut self) {
+            Self::weigh("");
+        }
+    }
+
     #[test]
     fn directories_limit_count_and_change() {
         if !inside() {
             return;
         }
+        let _kept = KeptController::new();
         Limited::start(&["--cgroup-manager", "cgroupfs"], "/rl-test-root").take_effect();
     }
 
