@@ -9,7 +9,6 @@ pub mod chosen;
 pub mod create;
 pub mod end;
 pub mod events;
-pub mod exists;
 mod filter;
 pub mod inspect;
 pub mod logs;

@@ -9,6 +9,7 @@ pub mod cp;
 mod described;
 pub mod diff;
 pub mod exec;
+pub mod exists;
 pub mod explain;
 pub mod export;
 mod files;
@@ -183,7 +184,7 @@ pub static GROUPS: &[Group] = &[
             ("wait", container::wait::VERB),
             ("rename", container::change::RENAME),
             ("prune", container::remove::PRUNE),
-            ("exists", container::exists::CONTAINER),
+            ("exists", exists::CONTAINER),
             ("stats", stats::VERB),
             ("port", port::VERB),
             ("update", limits::UPDATE),
@@ -205,7 +206,7 @@ pub static GROUPS: &[Group] = &[
             ("rm", rmi::VERB),
             ("history", image::HISTORY),
             ("inspect", image::INSPECT),
-            ("exists", container::exists::IMAGE),
+            ("exists", exists::IMAGE),
             ("tree", image::TREE),
             ("prune", prune::PRUNE),
             ("mount", mount::MOUNT),
@@ -223,7 +224,7 @@ pub static GROUPS: &[Group] = &[
             ("connect", network::CONNECT),
             ("disconnect", network::DISCONNECT),
             ("prune", network::PRUNE),
-            ("exists", container::exists::NETWORK),
+            ("exists", exists::NETWORK),
         ],
     },
     Group {
@@ -235,7 +236,7 @@ pub static GROUPS: &[Group] = &[
             ("inspect", volume::INSPECT),
             ("rm", volume::RM),
             ("prune", volume::PRUNE),
-            ("exists", container::exists::VOLUME),
+            ("exists", exists::VOLUME),
             ("export", volume::content::EXPORT),
             ("import", volume::content::IMPORT),
             ("mount", volume::content::MOUNT),

@@ -126,11 +126,16 @@ pub(super) fn add_host(word: &str, network: &Network) -> Result<(String, String)
         }
         return Ok((name.to_owned(), ip.to_owned()));
     }
-    Ok((name.to_owned(), address("add-host", ip.trim_matches(['[', ']']))?))
+    Ok((name.to_owned(), address("add-host", ip.trim_matches(['[', ']']), "an IP address")?))
 }
 
-pub(super) fn address(flag: &str, word: &str) -> Result<String> {
-    let ip: IpAddr = word.parse().map_err(|_| wrong(flag, word, "an IP address"))?;
+/// Of `--dns`, where it is not the word that stands for no file.
+pub(super) fn name_server(word: &str) -> Result<String> {
+    address("dns", word, "an IP address, or none")
+}
+
+fn address(flag: &str, word: &str, takes: &str) -> Result<String> {
+    let ip: IpAddr = word.parse().map_err(|_| wrong(flag, word, takes))?;
     Ok(ip.to_string())
 }
 

@@ -102,7 +102,7 @@ pub(super) fn resolve(matches: &ArgMatches) -> Result<RunSpec> {
         dns: all(matches, "dns")
             .iter()
             .filter(|word| *word != files::NO_FILE)
-            .map(|word| network::address("dns", word))
+            .map(|word| network::name_server(word))
             .collect::<Result<_>>()?,
         dns_search: network::resolver_words("dns-search", &all(matches, "dns-search"))?,
         dns_option: network::resolver_words("dns-option", &all(matches, "dns-option"))?,

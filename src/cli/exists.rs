@@ -2,9 +2,9 @@
 //!
 //! The surprise: nothing is said, not even why not.
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::cli::{Globals, Verb};
+use super::{Globals, Verb};
 use crate::error::{Result, catalog::network::NO_NETWORK, catalog::state as codes};
 use crate::host::Host;
 use crate::image::Store;
@@ -45,8 +45,13 @@ fn name() -> Arg {
     Arg::new("name").required(true).value_name("NAME")
 }
 
+fn asked(matches: &ArgMatches) -> &str {
+    matches.get_one::<String>("name").map_or("", String::as_str)
+}
+
 fn of_containers() -> Command {
-    let external = super::flag("external", "For scripts of podman: there are no containers of others").short('e');
+    let external = Arg::new("external").long("external").short('e').action(ArgAction::SetTrue);
+    let external = external.help("For scripts of podman: there are no containers of others");
     Command::new("rl container exists").about(CONTAINER.about).arg(external).arg(name())
 }
 
@@ -64,7 +69,7 @@ fn of_volumes() -> Command {
 
 fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
-    match Containers::open(&host.dirs).find(super::word(matches, "name").unwrap_or("")) {
+    match Containers::open(&host.dirs).find(asked(matches)) {
         Ok(_) => Ok(0),
         Err(error) if *error.entry() == codes::NO_CONTAINER => Ok(1),
         Err(error) => Err(error),
@@ -73,13 +78,13 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
 
 fn image(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
-    let found = Store::open(&host.dirs).lookup(super::word(matches, "name").unwrap_or(""), None)?;
+    let found = Store::open(&host.dirs).lookup(asked(matches), None)?;
     Ok(u8::from(!found))
 }
 
 fn network(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
-    match Networks::open(&host.dirs).find(super::word(matches, "name").unwrap_or("")) {
+    match Networks::open(&host.dirs).find(asked(matches)) {
         Ok(_) => Ok(0),
         Err(error) if *error.entry() == NO_NETWORK => Ok(1),
         Err(error) => Err(error),
@@ -88,6 +93,6 @@ fn network(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
 
 fn volume(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let host = Host::probe(globals.root.as_deref(), globals.runroot.as_deref())?;
-    let found = Volumes::open(&host.dirs).find(super::word(matches, "name").unwrap_or(""))?;
+    let found = Volumes::open(&host.dirs).find(asked(matches))?;
     Ok(u8::from(found.is_none()))
 }
