@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use nix::fcntl::OFlag;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::fstat;
 
 use super::files::{Files, Maps};
@@ -19,6 +20,7 @@ use super::refused;
 use super::run::args::switch;
 use super::{Globals, Verb, in_namespace};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::volume as codes};
+use crate::image::compression::uncompressed;
 use crate::tree::{Owners, Pack, Unpack, Within, open_in};
 
 /// The verb.
@@ -28,9 +30,11 @@ const EXAMPLES: &str = "Examples:
   rl cp web:/etc/nginx ./nginx        a directory out of the container
   rl cp ./site/. web:/srv/site        what is in a directory into another one
   rl cp web:/var/log - | tar -t       a tar stream
+  rl cp - web:/srv <site.tar.gz       what is in one
 
 A directory lands in a directory that is there, and becomes one that is not; with /. behind it only what is in it is copied. What comes out
-is yours; what goes in belongs to the container's root; -a keeps owners.";
+is yours; what goes in belongs to the container's root; -a keeps owners.
+A stream that comes in is a tar, plain or compressed with gzip, zstd or xz.";
 
 fn command() -> Command {
     Command::new("rl cp")
@@ -119,7 +123,8 @@ fn run(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
             directory.context(&codes::COPY, || format!("use {target} as the directory for a stream"))?;
             let owner = |uid: u64, gid: u64| to.owner(true, number(uid), number(gid));
             let unpack = Unpack { top: to.root(), at, within: Within::Root, owner: &owner, mode: 0o7777 };
-            unpack.all(io::stdin().lock()).context(&codes::COPY, || format!("unpack a stream into {target}"))
+            let unpacked = uncompressed(io::stdin(), |stream| unpack.all(stream));
+            unpacked.context(&codes::STREAM, || format!("unpack standard input into {target}"))
         }
         _ => Err(Error::new(&command_line::USAGE, "rl cp: one side must be CONTAINER:PATH")),
     }?;
@@ -290,17 +295,20 @@ fn from_to(
     let (reader, writer) = io::pipe().context(&codes::COPY, doing)?;
     let owner = |uid: u64, gid: u64| owner(number(uid), number(gid));
     let (packed, unpacked) = std::thread::scope(|scope| {
-        let packing =
-            scope.spawn(|| source.pack(&place.shown, maps.owners(), io::BufWriter::with_capacity(1 << 18, writer)));
+        let packing = scope.spawn(|| {
+            // That nobody reads on is an error of this thread and not the end of all: the other one says why.
+            SigSet::from(Signal::SIGPIPE).thread_block()?;
+            source.pack(&place.shown, maps.owners(), io::BufWriter::with_capacity(1 << 18, writer))
+        });
         let unpack = Unpack { top: place.top.as_fd(), at: place.at.clone(), within: place.within, owner: &owner, mode };
         // Dropped at the end, so that a writer who still writes hears that nobody reads.
         let unpacked = unpack.all(io::BufReader::with_capacity(1 << 18, reader));
         (packing.join(), unpacked)
     });
-    unpacked.context(&codes::COPY, doing)?;
+    let packed = packed.map_err(|_| Error::new(&codes::COPY, doing()))?;
     match packed {
-        Ok(packed) => packed.context(&codes::COPY, doing),
-        Err(_) => Err(Error::new(&codes::COPY, doing())),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context(&codes::COPY, doing),
+        packed => unpacked.and(packed).context(&codes::COPY, doing),
     }
 }
 

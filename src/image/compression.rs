@@ -1,6 +1,7 @@
 //! Decompression beside writing: one thread reads and decompresses; the other applies the archive; lanes hash and keep.
 //!
-//! Owns the recognition of gzip, zstd and xz by their first bytes, the channel between the two, and the two limits on what a
+//! Owns the recognition of gzip, zstd and xz by their first bytes, for archives of files too ([`uncompressed`]), the channel between the
+//! two threads, and the two limits on what a
 //! stream may expand to. They are here and not at the files, because a bomb can lie where no file is: in headers, in padding,
 //! behind the end. The surprise: the reader gives an error, never an early end, when the stream is cut or a limit is met; an
 //! archive must not look complete because its compression broke off.
@@ -30,6 +31,9 @@ const BOMB_RATIO: u64 = 100;
 /// zstd --ultra --long=27 is what its own command line accepts by default.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
+/// Of all that are recognised, xz's.
+const LONGEST_MAGIC: u64 = 6;
+
 /// How an archive is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression {
@@ -40,17 +44,41 @@ pub(super) enum Compression {
 }
 
 impl Compression {
-    /// By the first bytes; `None` for a compression that is known but not supported.
-    pub(super) fn detect(start: &[u8]) -> Result<Self, &'static str> {
+    /// By the first bytes of `input`, which are given back: the decoder needs them, too.
+    ///
+    /// # Errors
+    /// The input's, and `Unsupported` with the name of a compression that is none of these.
+    pub(super) fn of(input: &mut impl Read) -> io::Result<(Self, Vec<u8>)> {
+        let mut start = Vec::new();
+        input.take(LONGEST_MAGIC).read_to_end(&mut start)?;
+        let unsupported = |what| {
+            let why =
+                format!("it is compressed with {what}; what is read is a plain tar, or one with gzip, zstd or xz");
+            io::Error::new(io::ErrorKind::Unsupported, why)
+        };
+        Ok((Self::detect(&start).map_err(unsupported)?, start))
+    }
+
+    /// `Err` has the name of a compression that is known but not supported.
+    fn detect(start: &[u8]) -> Result<Self, &'static str> {
         Ok(match start {
             [0x1f, 0x8b, ..] => Self::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
             [b'B', b'Z', b'h', ..] => return Err("bzip2"),
             [0x04, 0x22, 0x4d, 0x18, ..] => return Err("lz4"),
-            [b'P', b'K', 3, 4, ..] => return Err("a zip archive"),
+            [b'P', b'K', 3, 4, ..] => return Err("zip"),
             _ => Self::None,
         })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "it is",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Xz => "xz",
+        }
     }
 
     fn decoder<'a, R: Read + 'a>(self, input: BufReader<R>) -> io::Result<Box<dyn Read + 'a>> {
@@ -67,6 +95,39 @@ impl Compression {
                 let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)?;
                 Box::new(liblzma::bufread::XzDecoder::new_stream(input, stream))
             }
+        })
+    }
+}
+
+/// Gives `read` what is in `input`, plain or compressed, within the limits on what a compressed stream may expand to.
+///
+/// # Errors
+/// Those of `read` and of the input; a stream whose compression is not supported, is cut or is damaged.
+pub fn uncompressed<T>(
+    mut input: impl Read + Send + 'static,
+    read: impl FnOnce(&mut dyn Read) -> io::Result<T>,
+) -> io::Result<T> {
+    let (compression, start) = Compression::of(&mut input)?;
+    if compression == Compression::None {
+        return read(&mut BufReader::with_capacity(CHUNK, io::Cursor::new(start).chain(input)));
+    }
+    let mut named = Named { stream: Stream::start(compression, start, input, None), compression };
+    let done = read(&mut named)?;
+    named.stream.finish()?;
+    Ok(done)
+}
+
+/// A stream whose errors say as what it was read; the decoders' own are as short as "incomplete frame".
+struct Named {
+    stream: Stream,
+    compression: Compression,
+}
+
+impl Read for Named {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(into).map_err(|error| match error.raw_os_error() {
+            Some(_) => error,
+            None => io::Error::new(error.kind(), format!("read as {}: {error}", self.compression.name())),
         })
     }
 }

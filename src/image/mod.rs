@@ -12,7 +12,7 @@ mod blobs;
 pub mod changes;
 mod check;
 mod commit;
-mod compression;
+pub mod compression;
 mod details;
 pub mod digest;
 mod document;

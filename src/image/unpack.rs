@@ -19,7 +19,7 @@ use super::digest::Digest;
 use super::publish::publish;
 use super::staging::make_dir;
 use super::trouble::unreadable;
-use crate::error::{Context, Error, Result, catalog::image};
+use crate::error::{Context, Result, catalog::image};
 use crate::host::config::Limits;
 
 /// The chain id of a layer above the chain `below` (image specification, "Layer ChainID").
@@ -53,11 +53,7 @@ pub(super) fn unpack(
 ) -> Result<(Finished, Summary)> {
     let diff = dir.join("diff");
     make_dir(&diff)?;
-    let start = first_bytes(&mut input).map_err(|error| unreadable(error, "the archive"))?;
-    let compression = Compression::detect(&start).map_err(|what| {
-        Error::new(&image::BAD_ARCHIVE, format!("the archive is compressed with {what}"))
-            .fix("Give a plain tar, or one with gzip, zstd or xz.")
-    })?;
+    let (compression, start) = Compression::of(&mut input).map_err(|error| unreadable(error, "the archive"))?;
     let mut stream = Stream::start(compression, start, input, keep);
     let root = open(&diff)?;
     // The layer's root directory is the container's, unless its archive says otherwise.
@@ -106,13 +102,6 @@ impl<R: BufRead> Read for Bounded<R> {
 /// A layer's tree, to look things up in.
 pub(super) fn open(diff: &Path) -> Result<OwnedFd> {
     File::open(diff).map(OwnedFd::from).context(&image::STORE, || format!("open {}", diff.display()))
-}
-
-/// Enough to recognise a compression; fewer where there are no more.
-fn first_bytes(input: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut start = Vec::new();
-    input.take(6).read_to_end(&mut start)?;
-    Ok(start)
 }
 
 /// The right to make one layer.

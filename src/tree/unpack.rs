@@ -1,10 +1,11 @@
 //! What a tar stream says, made below a directory.
 //!
 //! Owns where each entry may end up. Names with `..` are refused; in a container links are followed as the container would follow
-//! them, inside; on the host none is followed at all. The surprise: what is there already goes before the new file comes, so nothing is
-//! ever written through what stood in its place.
+//! them, inside; on the host none is followed at all. The surprise: a file takes the place of what is there when all of it has come, so that
+//! nothing is ever written through what stood there, and a stream that breaks off takes nothing away.
 
-use std::ffi::OsStr;
+use std::cell::Cell;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,10 +13,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};
 use nix::sys::stat::{Mode, UtimensatFlags, fchmod, fstatat, futimens, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, linkat, mkfifoat, symlinkat, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, linkat, mkfifoat, symlinkat, unlinkat};
 use tar::{Entry, EntryType};
 
 use crate::sys::xattr;
@@ -44,18 +45,22 @@ pub struct Unpack<'a> {
 }
 
 impl Unpack<'_> {
-    /// Reads to the end of the archive.
+    /// Reads to the end of the archive, which must be there: a stream that was cut must not look whole.
     ///
     /// # Errors
     /// With the entry's name.
     pub fn all(&self, from: impl Read) -> io::Result<()> {
-        let mut archive = tar::Archive::new(from);
+        let read = Progress::default();
+        let mut archive = tar::Archive::new(Watched { inner: from, read: &read });
         let mut directories = Vec::new();
         for entry in archive.entries()? {
-            let mut entry = entry?;
+            let mut entry = entry.map_err(|error| read.explain(error))?;
             let shown = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             self.entry(&mut entry, &mut directories)
                 .map_err(|error| io::Error::new(error.kind(), format!("{shown}: {error}")))?;
+        }
+        if read.ended.get() {
+            return Err(read.cut());
         }
         // What was made in a directory has changed its time.
         for (directory, time) in directories {
@@ -88,8 +93,7 @@ impl Unpack<'_> {
                 Ok(())
             }
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                let made = self.file(entry, parent, &name, (owner, mode))?;
-                Ok(futimens(&made, &time, &time)?)
+                self.file(entry, parent, &name, (owner, mode, time))
             }
             EntryType::Symlink => {
                 let target = entry.link_name_bytes().ok_or(io::ErrorKind::InvalidData)?.into_owned();
@@ -120,23 +124,29 @@ impl Unpack<'_> {
         entry: &mut Entry<'_, impl Read>,
         parent: BorrowedFd<'_>,
         name: &OsStr,
-        (owner, mode): (Option<(u32, u32)>, Mode),
-    ) -> io::Result<File> {
-        clear(parent, name)?;
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mut made = File::from(openat(parent, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+        (owner, mode, time): (Option<(u32, u32)>, Mode, TimeSpec),
+    ) -> io::Result<()> {
+        let (made, mut file) = Made::new(parent, name)?;
         let attributes = attributes(entry)?;
-        io::copy(entry, &mut made)?;
+        if io::copy(entry, &mut file)? != entry.size() {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the archive is cut off in the data of this entry",
+            ));
+        }
         // chown(2) takes the setuid bit and file capabilities away, so it comes before them.
-        self.own(parent, name, owner)?;
-        fchmod(&made, mode)?;
+        if let Some((uid, gid)) = owner {
+            fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        }
+        fchmod(&file, mode)?;
         for (name, value) in attributes {
-            match xattr::set(made.as_fd(), &name, &value) {
+            match xattr::set(file.as_fd(), &name, &value) {
                 Ok(()) | Err(Errno::EPERM | Errno::ENOTSUP) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }
-        Ok(made)
+        futimens(&file, &time, &time)?;
+        made.place(name)
     }
 
     /// A directory below the place, made where it is missing.
@@ -186,6 +196,97 @@ impl Unpack<'_> {
     }
 }
 
+/// A tar's block.
+const SHORTEST: u64 = 512;
+
+/// How far a stream was read, seen from outside of the archive that reads it.
+#[derive(Default)]
+struct Progress {
+    bytes: Cell<u64>,
+    ended: Cell<bool>,
+    failed: Cell<bool>,
+}
+
+impl Progress {
+    /// The archive's words for a stream that is none are about fields of headers.
+    fn explain(&self, error: io::Error) -> io::Error {
+        match (self.failed.get(), self.ended.get()) {
+            // Whoever reads the stream has said why.
+            (true, _) => error,
+            (_, true) => self.cut(),
+            _ => io::Error::new(error.kind(), format!("this is no tar archive, or it is damaged here: {error}")),
+        }
+    }
+
+    fn cut(&self) -> io::Error {
+        let why = match self.bytes.get() {
+            0 => "there is nothing in the stream",
+            1..SHORTEST => "this is no tar archive: it is shorter than the header of one file",
+            _ => "the archive has no end: it is cut off",
+        };
+        io::Error::new(io::ErrorKind::UnexpectedEof, why)
+    }
+}
+
+struct Watched<'a, R> {
+    inner: R,
+    read: &'a Progress,
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(into);
+        match &read {
+            Ok(0) if !into.is_empty() => self.read.ended.set(true),
+            Ok(count) => self.read.bytes.set(self.read.bytes.get() + *count as u64),
+            Err(error) => self.read.failed.set(error.kind() != io::ErrorKind::Interrupted),
+        }
+        read
+    }
+}
+
+/// A file on its way to its name; it goes again, unless it gets there.
+struct Made<'a> {
+    parent: BorrowedFd<'a>,
+    /// None: it has its place.
+    name: Option<OsString>,
+}
+
+impl<'a> Made<'a> {
+    /// Beside what has the name already, under another.
+    fn new(parent: BorrowedFd<'a>, name: &OsStr) -> io::Result<(Self, File)> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut name = name.to_owned();
+        for number in 0_u64.. {
+            match openat(parent, name.as_os_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+                Ok(file) => return Ok((Self { parent, name: Some(name) }, File::from(file))),
+                Err(Errno::EEXIST) if is_directory(parent, &name) == Ok(true) && number == 0 => {
+                    return Err(replaces_directory());
+                }
+                Err(Errno::EEXIST) => name = format!(".rl-{}-{number}", std::process::id()).into(),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Err(Errno::EEXIST.into())
+    }
+
+    fn place(mut self, name: &OsStr) -> io::Result<()> {
+        if let Some(made) = self.name.as_deref().filter(|made| *made != name) {
+            renameat(self.parent, made, self.parent, name)?;
+        }
+        self.name = None;
+        Ok(())
+    }
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            let _ = unlinkat(self.parent, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
+        }
+    }
+}
+
 /// Relative, without `..`: a name says where in the directory, never how to leave it.
 fn plain(name: &[u8]) -> io::Result<PathBuf> {
     let mut path = PathBuf::new();
@@ -205,14 +306,18 @@ fn plain(name: &[u8]) -> io::Result<PathBuf> {
 fn clear(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     match unlinkat(parent, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
-        Err(errno) => {
-            let stat = fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-            if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
-                return Err(io::Error::other("what is no directory can't replace a directory"));
-            }
-            Err(errno.into())
-        }
+        Err(_) if is_directory(parent, name)? => Err(replaces_directory()),
+        Err(errno) => Err(errno.into()),
     }
+}
+
+fn is_directory(parent: BorrowedFd<'_>, name: &OsStr) -> Result<bool, Errno> {
+    let found = fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW);
+    found.map(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFDIR)
+}
+
+fn replaces_directory() -> io::Error {
+    io::Error::other("what is no directory can't replace a directory")
 }
 
 /// Those that concern the file itself.

@@ -23,6 +23,7 @@ mod restarts;
 mod services;
 mod shown;
 mod soak;
+mod streams;
 mod verbs;
 mod volumes;
 

@@ -16,12 +16,13 @@ I=localhost/busybox:latest
 failed=0 count=0
 mkdir -p "$dir/rl" "$dir/podman"
 
-# ask WHO WORDS...: stdout to $dir/WHO/out, the status to $dir/WHO/status. Each in a directory of its own, for files.
+# ask WHO WORDS...: stdout to $dir/WHO/out, the status to $dir/WHO/status. Each in a directory of its own, for
+# files; the one called $stdin is on stdin.
 ask() {
 	local who=$1 program=$rl
 	shift
 	[ "$who" = rl ] || program=$podman
-	(cd "$dir/$who" && timeout 60 "$program" "$@" >out 2>err </dev/null; echo $? >status)
+	(cd "$dir/$who" && timeout 60 "$program" "$@" >out 2>err <"${stdin:-/dev/null}"; echo $? >status)
 }
 
 # plain: ids, times and spaces at the ends of lines say nothing.
@@ -259,6 +260,29 @@ same head 'ps of namespaces' ps --ns
 same status 'volume export' volume export -o data.tar data
 same status 'volume create for an import' volume create copy
 same status 'volume import' volume import copy data.tar
+for who in rl podman; do
+	(
+		cd "$dir/$who" && seq 100000 >large && tar -cf large.tar large
+		gzip -k large.tar; zstd -qk large.tar; xz -0k large.tar; bzip2 -k large.tar
+		for kind in tar tar.gz tar.zst tar.xz; do head -c 20000 "large.$kind" >"cut.$kind"; done
+	)
+done
+for kind in tar tar.gz tar.zst tar.xz; do
+	same status "volume import of $kind" volume import copy "large.$kind"
+	stdin=large.$kind same status "cp of $kind" cp - two:/srv
+	same out "cp of $kind, seen" exec two sh -c 'wc -l </srv/large; rm /srv/large'
+	same status "volume import of half a $kind" volume import copy "cut.$kind"
+	stdin=cut.$kind same status "cp of half a $kind" cp - two:/srv
+	# podman leaves the half of the file.
+	same status "after half a $kind" exec two rm -f /srv/large
+done
+same status 'volume import of no archive' volume import copy large
+stdin=large same status 'cp of no archive' cp - two:/srv
+same status 'cp of nothing on stdin' cp - two:/srv
+apart 125 0 'volume import of nothing' volume import copy /dev/null
+apart 125 0 'volume import of bzip2' volume import copy large.tar.bz2
+stdin=large.tar.bz2 apart 125 0 'cp of bzip2' cp - two:/srv
+same status 'after bzip2' exec two rm -f /srv/large
 run out 'what was imported' -v copy:/data $I sh -c 'cat /data/x'
 same out 'volume mount' volume inspect -f '{{.Driver}} {{.Options}}' copy
 same sorted 'volumes by label' volume ls -q --filter label=none

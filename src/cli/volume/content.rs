@@ -3,7 +3,7 @@
 //! The surprise: nothing is mounted, because a volume is a directory that is there; `mount` says where.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
+use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ use super::{names, volumes};
 use crate::cli::container::each;
 use crate::cli::{Globals, Verb, in_namespace};
 use crate::error::{Context, Error, Result, catalog::command_line, catalog::volume as codes};
+use crate::image::compression::uncompressed;
 use crate::tree::{Owners, Pack, Unpack, Within};
 use crate::volume::Volumes;
 
@@ -79,15 +80,24 @@ fn import_command() -> Command {
     Command::new("rl volume import")
         .about(IMPORT.about)
         .arg(Arg::new("name").required(true).value_name("VOLUME").help("It must be there"))
-        .arg(Arg::new("file").required(true).value_name("FILE").help("A tar archive, gzip or not; - for stdin"))
+        .arg(
+            Arg::new("file")
+                .required(true)
+                .value_name("FILE")
+                .help("A tar archive, plain or compressed with gzip, zstd or xz; - for stdin"),
+        )
+        .after_help(
+            "What is in the volume stays, but for files that the archive has, too.\n\nExamples:\n  \
+             rl volume import data data.tar.zst\n  ssh host rl volume export data | rl volume import data -",
+        )
 }
 
 fn import(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let word = |name: &str| matches.get_one::<String>(name).map_or("", String::as_str);
     let (name, file) = (word("name"), word("file"));
     let doing = || format!("unpack {file} into the volume {name}");
-    let input: Box<dyn Read> = match file {
-        "-" => Box::new(io::stdin().lock()),
+    let input: Box<dyn Read + Send> = match file {
+        "-" => Box::new(io::stdin()),
         path => Box::new(File::open(path).context(&command_line::INPUT_FILE, || format!("read {path}"))?),
     };
     let (host, base) = in_namespace(globals, None)?;
@@ -97,10 +107,7 @@ fn import(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     let owner = |uid: u64, gid: u64| Some((id(&base.uid, uid), id(&base.gid, gid)));
     let unpack =
         Unpack { top: directory.as_fd(), at: PathBuf::new(), within: Within::Directory, owner: &owner, mode: 0o7777 };
-    let mut input = BufReader::with_capacity(1 << 18, input);
-    let gzip = input.fill_buf().context(&codes::COPY, doing)?.starts_with(&[0x1f, 0x8b]);
-    let unpacked = if gzip { unpack.all(flate2::bufread::MultiGzDecoder::new(input)) } else { unpack.all(input) };
-    unpacked.context(&codes::COPY, doing)?;
+    uncompressed(input, |stream| unpack.all(stream)).context(&codes::STREAM, doing)?;
     Ok(0)
 }
 

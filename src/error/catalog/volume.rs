@@ -27,6 +27,10 @@ entries! {
     COPY = 461, exit 125, "cannot copy",
         why "A path is not there, is of another kind than its target, leads out of its tree, or the disk is full. Names are looked up inside the container's root; nothing in the container is executed for it.",
         fix "Check both paths: rl cp CONTAINER:/path ./path, or rl cp ./path CONTAINER:/path.";
+    /// A stream that can't be unpacked to its end.
+    STREAM = 463, exit 125, "cannot unpack the stream",
+        why "It is no tar archive, it is cut off or damaged, it is compressed with what rl does not read (bzip2, lz4), it expands too far, a name in it leads elsewhere, or the disk is full. Files that came whole before that are there; all others are as they were.",
+        fix "Look at it with tar -t. A plain tar is read, and one with gzip, zstd or xz; anything else goes through its own tool first: bzip2 -dc FILE | rl cp - CONTAINER:PATH.";
     /// A container of --rootfs has no image.
     NO_IMAGE = 462, exit 125, "the container has no image",
         why "It was made of a directory (--rootfs), into which it writes: what was there before is not known any more.",

@@ -102,9 +102,7 @@ impl Archived {
 
 /// Later docker versions keep the layers as they came, compressed; only those must be read to be named.
 fn described(content: &Content, diff_id: &Digest) -> io::Result<Descriptor> {
-    let mut start = Vec::new();
-    content.reader().take(6).read_to_end(&mut start)?;
-    let media_type = match Compression::detect(&start).map_err(io::Error::other)? {
+    let media_type = match Compression::of(&mut content.reader())?.0 {
         Compression::None => {
             return Ok(Descriptor { media_type: OCI_LAYER.into(), digest: diff_id.clone(), size: content.size });
         }

@@ -53,10 +53,7 @@ impl Members {
             }
             input = Box::new(file);
         }
-        let mut start = Vec::new();
-        input.by_ref().take(6).read_to_end(&mut start).context(&image::BAD_ARCHIVE, doing)?;
-        let compression = Compression::detect(&start)
-            .map_err(|what| Error::new(&image::BAD_ARCHIVE, format!("{shown} is compressed with {what}")))?;
+        let (compression, start) = Compression::of(&mut input).context(&image::BAD_ARCHIVE, doing)?;
         let file = match direct {
             Some(file) if compression == Compression::None => file,
             _ => copy(Stream::start(compression, start, input, None), spool).context(&image::BAD_ARCHIVE, doing)?,

@@ -232,9 +232,7 @@ impl Destination for Saved {
 
 /// The layer uncompressed, with its digest; positioned at its end.
 fn plain(mut from: impl Read + Send + 'static, spool: &Path) -> io::Result<(File, Digest)> {
-    let mut start = Vec::new();
-    from.by_ref().take(6).read_to_end(&mut start)?;
-    let compression = Compression::detect(&start).map_err(io::Error::other)?;
+    let (compression, start) = Compression::of(&mut from)?;
     let mut stream = Stream::start(compression, start, from, None);
     let mut file = tempfile::tempfile_in(spool)?;
     io::copy(&mut stream, &mut file)?;
