@@ -17,6 +17,7 @@ mod owner;
 mod pivot;
 mod resolve;
 mod source;
+mod working;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};

@@ -104,6 +104,27 @@ mod everywhere {
     }
 
     #[test]
+    fn a_working_directory_that_cannot_be_is_told_with_why() {
+        let rl = Rl::new();
+        let living = Living::start(&rl, &[], "ln -s loop /loop; ln -s /nowhere /dangling");
+        for (path, why, fix) in [
+            ("/no/where", "No such file or directory (ENOENT)", "rl exec CONTAINER mkdir -p /no/where"),
+            ("/dangling", "No such file or directory (ENOENT)", "-w"),
+            ("/bin/busybox", "Not a directory (ENOTDIR)", "is a file"),
+            ("/bin/busybox/deep", "Not a directory (ENOTDIR)", "is a file"),
+            ("/loop", "(ELOOP)", "A link leads to itself"),
+            ("/proc/self/root", "(ELOOP)", "/proc's"),
+        ] {
+            let out = living.exec(&["-w", path, "box", "pwd"]).fails_with(127);
+            let said = format!("rl: cannot use the working directory: change to {path} in the container: ");
+            assert!(out.stderr.starts_with(&said) && out.stderr.contains(fix), "{}", out.stderr);
+            assert!(out.stderr.contains(why) && !out.stderr.contains("openat2"), "{}", out.stderr);
+        }
+        living.exec(&["box", "mkdir", "-p", "/no/where"]).success();
+        assert_eq!(living.exec(&["-w", "/no/where", "box", "pwd"]).success().stdout, "/no/where\n");
+    }
+
+    #[test]
     fn words_change_variables_directory_and_streams() {
         let rl = Rl::new();
         let living = Living::start(&rl, &["-e", "A=1", "-e", "B=2", "-w", "/tmp"], "");

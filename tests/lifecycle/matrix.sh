@@ -95,6 +95,7 @@ run status 'run not executable' $I /etc
 run status 'run killed' $I sh -c 'kill -9 $$'
 run status 'run bad flag' --no-such-flag $I true
 apart 0 126 'run in a directory that is not there' run --rm --network none -w /made/here $I pwd
+apart 125 126 'run in a file' run --rm --network none -w /bin/busybox $I pwd
 run out 'run env' -e A=one -e B $I sh -c 'echo $A-$B-'
 run out 'run workdir' -w /tmp $I pwd
 run out 'run user' -u 33:44 $I sh -c 'id -u; id -g'
@@ -238,6 +239,7 @@ same status 'exec not executable' exec two /etc
 same out 'exec env workdir user' exec -e A=1 -w /data -u 33 two sh -c 'echo $A; pwd; id -u'
 apart 125 255 'exec no such user' exec -u nobody-here two true
 same status 'exec no such workdir' exec -w /no/where two true
+apart 127 255 'exec in a file' exec -w /bin/busybox two true
 same status 'exec bad flag' exec --no-such-flag two true
 same status 'exec detached' exec -d two true
 exec 3<"$dir/rl/out"

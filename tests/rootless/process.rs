@@ -58,6 +58,24 @@ mod everywhere {
         assert_eq!(out.stdout, "/new/place\n");
     }
 
+    /// By people, and by engines that read it from `rl oci`; nothing of how it was looked up.
+    #[test]
+    fn a_working_directory_that_cannot_be_is_told_with_why() {
+        let rl = Rl::new();
+        let run = |flags: &[&str], code: i32, why: &str, fix: &str| {
+            let out = rl.run(&[&["run", "--rm"], flags, &["busybox", "pwd"]].concat()).fails_with(code);
+            let said = format!("rl: cannot use the working directory: change to {} in the container: ", flags[1]);
+            assert!(out.stderr.starts_with(&said) && out.stderr.contains(fix), "{}", out.stderr);
+            assert!(out.stderr.contains(why) && !out.stderr.contains("openat2"), "{}", out.stderr);
+        };
+        run(&["-w", "/bin/busybox"], 125, "Not a directory (ENOTDIR)", "is a file");
+        run(&["-w", "/bin/busybox/deep"], 125, "Not a directory (ENOTDIR)", "is a file");
+        run(&["-w", "/proc/self/root"], 125, "(ELOOP)", "/proc's");
+        run(&["-w", "/new/place", "--read-only"], 125, "Read-only file system (EROFS)", "--tmpfs /new/place");
+        let there = ["run", "--rm", "-w", "/new/place", "--read-only", "--tmpfs", "/new/place", "busybox", "pwd"];
+        assert_eq!(rl.run(&there).success().stdout, "/new/place\n");
+    }
+
     #[test]
     fn capabilities_are_the_default_eleven_and_drop_and_add_are_obeyed() {
         let rl = Rl::new();
@@ -153,5 +171,26 @@ mod everywhere {
     fn a_flag_behind_the_image_is_the_commands() {
         let out = Rl::new().run(&["run", "--rm", "busybox", "echo", "--privileged", "-v"]).success();
         assert_eq!(out.stdout, "--privileged -v\n");
+    }
+}
+
+mod full_map {
+    use std::os::unix::fs::PermissionsExt;
+
+    use crate::support::Rl;
+
+    /// The status is podman's with runc and docker's: 126.
+    #[test]
+    fn a_working_directory_that_is_closed_to_the_container_is_told_as_such() {
+        let rl = Rl::new();
+        let closed = rl.dir("closed");
+        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).expect("chmod");
+        let volume = format!("{}:/closed", closed.display());
+        for path in ["/closed", "/closed/deep"] {
+            let words = ["run", "--rm", "--userns=nomap", "-v", &volume, "-w", path, "busybox", "pwd"];
+            let out = rl.run(&words).fails_with(126);
+            let said = format!("change to {path} in the container: Permission denied (EACCES)");
+            assert!(out.stderr.contains(&said) && out.stderr.contains("chmod o+x"), "{}", out.stderr);
+        }
     }
 }

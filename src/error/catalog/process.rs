@@ -59,9 +59,9 @@ entries! {
     JOIN = 516, exit 125, "cannot join the container",
         why "rl exec enters the namespaces of the container's first process, which the kernel allows to whoever owns them: the user that started it, in the same place (the host, or the same rl unshare).",
         fix "Start the exec as the user and from the place that started the container.";
-    /// The working directory of an exec is not there.
-    WORKING_DIRECTORY = 517, exit 127, "no such working directory in the container",
-        why "An exec changes to the directory of -w, or of the container, and makes nothing; it leads nowhere, is no directory, or goes through a link of /proc.",
+    /// The working directory is not there, or is none.
+    WORKING_DIRECTORY = 517, exit 127, "cannot use the working directory",
+        why "The directory of -w, or of the image, is a file, leads nowhere or through a link of /proc, or is closed to the container. A run makes one that is missing (and ends with 125 where it can't); an exec makes nothing. One that may not be entered is 126.",
         fix "Give a directory that is in the container: -w DIR.";
     /// The caller's terminal, or the container's, can't be used.
     TERMINAL = 520, exit 125, "cannot use the terminal",

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::State;
-use crate::error::{Context, Error, Result, catalog::process as codes, catalog::rootfs};
+use crate::error::{Error, Result, catalog::rootfs};
 use crate::host::emulation::Emulator;
 use crate::plan::{Device, Step};
 use crate::runtime::mounts::{self, Bind, NewMount, Overlay, Root};
@@ -103,15 +103,6 @@ impl State {
 
     /// Made when it is missing, but not in a container that is there already.
     pub(super) fn working_directory(&mut self, path: &Path, there: bool) -> Result<()> {
-        let doing = || format!("change to the working directory {}", path.display());
-        let directory = if there { self.root()?.existing_directory(path)? } else { self.root()?.directory(path)? };
-        nix::unistd::fchdir(&directory).context(&codes::SETUP, doing)?;
-        // getcwd(2) answers "(unreachable)" for a directory outside the root (CVE-2024-21626).
-        let inside = nix::unistd::getcwd().is_ok_and(|cwd| cwd.is_absolute());
-        if inside {
-            Ok(())
-        } else {
-            Err(Error::new(&rootfs::UNSAFE_TARGET, doing()).because("it is outside the container"))
-        }
+        self.root()?.enter(path, !there)
     }
 }

@@ -9,10 +9,10 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
-use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
+use nix::sys::stat::{Mode, mkdirat};
 
 use super::Root;
-use crate::error::{Context, Error, Result, catalog::process, catalog::rootfs};
+use crate::error::{Context, Error, Result, catalog::rootfs};
 
 /// As many links as the kernel follows in one path (ELOOP).
 const MOST_LINKS: usize = 40;
@@ -30,18 +30,9 @@ impl Root {
         self.ensure(target, Kind::Directory)
     }
 
-    /// A directory that is there; nothing is made.
-    pub(in crate::runtime) fn existing_directory(&self, path: &Path) -> Result<OwnedFd> {
-        let doing = || format!("change to the working directory {}", path.display());
-        let handle = match self.inner.resolve(path) {
-            Ok(handle) => OwnedFd::from(handle),
-            Err(error) => return Err(Error::new(&process::WORKING_DIRECTORY, doing()).because(error)),
-        };
-        let stat = fstat(&handle).context(&process::WORKING_DIRECTORY, doing)?;
-        if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits() {
-            return Ok(handle);
-        }
-        Err(Error::new(&process::WORKING_DIRECTORY, doing()).because(Errno::ENOTDIR))
+    /// What is at `path`, which nothing is made for.
+    pub(super) fn resolve(&self, path: &Path) -> Result<OwnedFd, pathrs::error::Error> {
+        self.inner.resolve(path).map(OwnedFd::from)
     }
 
     /// ln -s, where nothing is.
@@ -154,7 +145,8 @@ pub(super) fn split(path: &Path) -> Result<(&Path, &OsStr)> {
     })
 }
 
-fn errno(error: &pathrs::error::Error) -> Option<Errno> {
+/// The kernel's part of it.
+pub(super) fn errno(error: &pathrs::error::Error) -> Option<Errno> {
     match error.kind() {
         pathrs::error::ErrorKind::OsError(Some(code)) => Some(Errno::from_raw(code)),
         _ => None,
