@@ -23,3 +23,4 @@ mod names;
 mod networks;
 mod ports;
 mod second_host;
+mod serving;

@@ -1,5 +1,7 @@
 //! Published ports: who reaches the container, and what is said when a port can't be had.
 
+pub use self::as_user::{TCP, asked, free_port};
+
 mod as_user {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -14,12 +16,12 @@ mod as_user {
     use crate::support::{Rl, Running, missing};
 
     /// Answers everybody with this line, over TCP.
-    const TCP: &str = "echo up; exec nc -ll -p 80 -e echo hello";
+    pub const TCP: &str = "echo up; exec nc -ll -p 80 -e echo hello";
     /// Sends every datagram back, over UDP.
     const UDP: &str = "use Socket; $|=1; socket(S,PF_INET,SOCK_DGRAM,0); bind(S,pack_sockaddr_in(53,INADDR_ANY)) or die; \
                        print qq(up\\n); while ($from = recv(S,$x,9999,0)) { send(S,$x,0,$from) }";
 
-    fn free_port() -> u16 {
+    pub fn free_port() -> u16 {
         TcpListener::bind("127.0.0.1:0").expect("a listener").local_addr().expect("an address").port()
     }
 
@@ -31,7 +33,7 @@ mod as_user {
     }
 
     /// What the container says there. `up` is said before the server listens: the first tries may be refused.
-    fn asked(address: &str) -> String {
+    pub fn asked(address: &str) -> String {
         for _ in 0..200 {
             if let Ok(stream) = TcpStream::connect(address) {
                 let text = heard(stream);

@@ -1,7 +1,7 @@
 //! Commands under test and what they said.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 use nix::unistd::Pid;
 
@@ -27,6 +27,8 @@ pub struct Running {
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
     heard: String,
+    stderr: BufReader<ChildStderr>,
+    complained: String,
     shown: String,
 }
 
@@ -75,7 +77,9 @@ impl Line {
             pipe.write_all(text.as_bytes()).expect("write to its stdin");
         }
         let stdout = BufReader::new(child.stdout.take().expect("its stdout"));
-        Running { child, stdin: pipe.filter(|_| self.piped), stdout, heard: String::new(), shown: self.shown }
+        let stderr = BufReader::new(child.stderr.take().expect("its stderr"));
+        let (heard, complained) = (String::new(), String::new());
+        Running { child, stdin: pipe.filter(|_| self.piped), stdout, heard, stderr, complained, shown: self.shown }
     }
 }
 
@@ -95,15 +99,12 @@ impl Running {
     }
 
     fn wait_for(&mut self, wanted: &str, found: impl Fn(&str) -> bool) {
-        loop {
-            let mut line = String::new();
-            let count = self.stdout.read_line(&mut line).expect("read");
-            assert!(count > 0, "{}: ended before it said {wanted:?}: {}", self.shown, self.heard);
-            self.heard.push_str(&line);
-            if found(&line) {
-                return;
-            }
-        }
+        read_until(&mut self.stdout, &mut self.heard, &self.shown, wanted, found);
+    }
+
+    /// Reads stderr until it has a line that has this in it.
+    pub fn wait_for_complaint(&mut self, wanted: &str) {
+        read_until(&mut self.stderr, &mut self.complained, &self.shown, wanted, |line| line.contains(wanted));
     }
 
     /// What it has printed up to the last line that was waited for.
@@ -136,7 +137,7 @@ impl Running {
     /// Waits for its end.
     pub fn finish(mut self) -> Output {
         self.stdin = None;
-        let mut stderr = self.child.stderr.take().expect("its stderr");
+        let mut stderr = self.stderr;
         // Read beside each other, or a command that fills one pipe would wait for ever.
         let errors = std::thread::spawn(move || {
             let mut text = Vec::new();
@@ -149,8 +150,20 @@ impl Running {
         Output {
             status,
             stdout: self.heard + &String::from_utf8_lossy(&rest),
-            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+            stderr: self.complained + &String::from_utf8_lossy(&stderr),
             shown: self.shown,
+        }
+    }
+}
+
+fn read_until(stream: &mut impl BufRead, heard: &mut String, shown: &str, wanted: &str, found: impl Fn(&str) -> bool) {
+    loop {
+        let mut line = String::new();
+        let count = stream.read_line(&mut line).expect("read");
+        assert!(count > 0, "{shown}: ended before it said {wanted:?}: {heard}");
+        heard.push_str(&line);
+        if found(&line) {
+            return;
         }
     }
 }

@@ -20,11 +20,11 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signal::{SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::Mode;
 
 use super::dns::Listener;
-use super::forward::Forwarder;
+use super::forward::{Forwarder, deaf};
 use crate::error::{Context, Error, Result, catalog::network as codes};
 use crate::host::procfs;
 use crate::spec::egress::RESOLVER;
@@ -98,7 +98,7 @@ fn settle(guard: &Guard, nft: &std::path::Path, tell: std::os::fd::RawFd) -> Res
     let failed = |what: &str, errno: Errno| format!("{what}: {errno}");
     close_all_but(&mut [tell]).map_err(|errno| failed("close what is open", errno))?;
     null_stdio().map_err(|errno| failed("open /dev/null", errno))?;
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(|errno| failed("sigprocmask", errno))?;
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&deaf()), None).map_err(|errno| failed("sigprocmask", errno))?;
     unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| failed("make a network namespace", errno))?;
     loopback::up().map_err(|errno| failed("set lo up", errno))?;
     for (key, value) in &guard.sysctls {

@@ -130,7 +130,16 @@ fn settle(namespace: &File, bound: &[Bound], control: &OwnedFd, watched: &OwnedF
     capability::set(0, 0, 0)?;
     prctl::set_no_new_privs()?;
     // The parent reads its signals from a descriptor; here they have their ordinary meaning, but for a write to a closed socket.
-    nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::from(Signal::SIGPIPE)), None)
+    let mut deaf = deaf();
+    deaf.add(Signal::SIGPIPE);
+    nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&deaf), None)
+}
+
+/// What a process that serves a container does not hear: a terminal's keys, its hang-up and systemd's stop ask the container to end,
+/// and reach every process around it. The container may take its time, and needs its ports and names until then; those who serve it
+/// end with it.
+pub(super) fn deaf() -> SigSet {
+    [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM].into_iter().collect()
 }
 
 enum Item {
