@@ -101,6 +101,11 @@ impl Error {
         text
     }
 
+    /// The whole of it on one line, for who is told while something else goes on: without the fix, which its id leads to.
+    pub fn line(&self) -> String {
+        format!("{}: {} (rl explain {})", self.entry.title, self.summary(), self.entry.code())
+    }
+
     /// The fix for this case.
     pub fn remedy(&self) -> &str {
         self.fix.as_deref().unwrap_or(self.entry.fix)

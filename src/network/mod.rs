@@ -14,6 +14,7 @@ mod pasta;
 pub mod ports;
 mod program;
 pub mod record;
+mod serving;
 mod slirp;
 
 use std::fs::File;
@@ -26,9 +27,11 @@ use self::forward::Forwarder;
 pub use self::last_words::LastWords;
 use self::ports::{Bound, bind_all};
 use self::record::Record;
+pub use self::serving::Helper;
 use crate::error::{Context, Error, Result, catalog::network as codes};
 use crate::spec::network::{Network, Wiring};
 use crate::spec::networks::Joining;
+use crate::sys::child::has_ended;
 
 /// All that can be known beforehand is known.
 #[derive(Debug)]
@@ -69,8 +72,7 @@ enum StartingCarrier {
 pub struct Running {
     carrier: Carrier,
     dir: PathBuf,
-    _forwarder: Option<Forwarder>,
-    _guard: Option<Forwarder>,
+    helpers: Vec<(Helper, Forwarder)>,
 }
 
 #[derive(Debug)]
@@ -161,8 +163,10 @@ impl Starting {
         let left = record::hand_over(&self.record, self.bound, &self.dir)?;
         let served =
             (!left.is_empty()).then(|| forward::start(left, &self.namespace, self.first, &record::control(&self.dir)));
+        let served = served.transpose()?.map(|process| (Helper::Ports, process));
+        let guard = self.guard.map(|process| (Helper::Names, process));
         self.record.write(&self.dir)?;
-        Ok(Running { carrier, dir: self.dir, _forwarder: served.transpose()?, _guard: self.guard })
+        Ok(Running { carrier, dir: self.dir, helpers: served.into_iter().chain(guard).collect() })
     }
 }
 
@@ -189,8 +193,8 @@ impl Running {
         }
     }
 
-    /// Readable or hung up when [`Running::check`] has something to say; None when it never will have again.
-    pub fn watched(&self) -> Option<BorrowedFd<'_>> {
+    /// Readable or hung up when what carries the packets has ended; None when it never will any more.
+    pub fn carrier(&self) -> Option<BorrowedFd<'_>> {
         match &self.carrier {
             Carrier::Slirp(running) => Some(running.as_fd()),
             Carrier::Pasta(running) => Some(running.as_fd()),
@@ -198,14 +202,39 @@ impl Running {
         }
     }
 
-    /// What there is to say: once, that the network is gone.
-    pub fn check(&mut self) -> Option<Error> {
+    /// The numbers of `rl`'s own processes, for who reaps them.
+    pub fn helpers(&self) -> impl Iterator<Item = (i32, Helper)> {
+        self.helpers.iter().map(|(helper, process)| (process.pid().as_raw(), *helper))
+    }
+
+    /// Readable or hung up when [`Running::check`] has something to say.
+    pub fn watched(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.carrier().into_iter().chain(self.helpers.iter().map(|(_, process)| process.as_fd()))
+    }
+
+    /// What there is to say, each once: that the network is gone, or what one of `rl`'s own processes has served. `container` is the
+    /// first process, with which they end.
+    pub fn check(&mut self, container: BorrowedFd<'_>) -> Vec<Error> {
         let ended = match &mut self.carrier {
             Carrier::Slirp(running) => running.check().err().map(|error| error.to_string()),
             Carrier::Pasta(running) => running.ended(),
             Carrier::Named | Carrier::Lost => None,
-        }?;
-        self.carrier = Carrier::Lost;
-        Some(Error::new(&codes::LOST, ended))
+        };
+        if ended.is_some() {
+            self.carrier = Carrier::Lost;
+        }
+        let mut said: Vec<_> = ended.into_iter().map(|ended| Error::new(&codes::LOST, ended)).collect();
+        let mut lost = Vec::new();
+        self.helpers.retain(|(helper, process)| match process.ended() {
+            Ok(None) => true,
+            exit => {
+                lost.push((*helper, exit.ok().flatten()));
+                false
+            }
+        });
+        if !lost.is_empty() && !has_ended(container) {
+            said.extend(lost.into_iter().map(|(helper, exit)| helper.lost(&self.dir, exit)));
+        }
+        said
     }
 }

@@ -61,7 +61,7 @@ impl Child {
 /// The child is reaped on every way out; on an error it is killed first. The caller's terminal is as it was before when
 /// this returns.
 ///
-/// Should the network end before, that is said once. At `limit` it is killed.
+/// Should the network end before, or a process that serves a part of it, that is said once. At `limit` it is killed.
 pub fn supervise(
     child: Child,
     signals: &Signals,
@@ -160,12 +160,9 @@ fn watch(
         }
         was_background = background;
         let ready = wait(child, signals, console.as_deref(), network.as_deref(), deadline)?;
-        if ready.network
-            && let Some(error) = network.as_deref_mut().and_then(network::Running::check)
-        {
-            // In one line, with a return: the terminal may be raw.
-            let entry = error.entry();
-            eprint!("rl: {}: {} (rl explain {})\r\n", entry.title, error.summary(), entry.code());
+        if let Some(network) = network.as_deref_mut().filter(|_| ready.network) {
+            // With a return: the terminal may be raw.
+            network.check(child.pidfd.as_fd()).iter().for_each(|error| eprint!("rl: {}\r\n", error.line()));
         }
         if ready.signals {
             while let Some(number) = signals.next().context(&process::SUPERVISE, || "read a signal".into())? {
@@ -201,11 +198,11 @@ fn wait(
     deadline: Option<Instant>,
 ) -> Result<Ready> {
     let wanted = console.map(Console::interest).unwrap_or_default();
-    let watched = network.and_then(network::Running::watched);
     let mut polls = Vec::with_capacity(3 + STREAMS);
     polls.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN));
     polls.push(PollFd::new(child.pidfd.as_fd(), PollFlags::POLLIN));
-    polls.extend(watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+    polls.extend(network.into_iter().flat_map(network::Running::watched).map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+    let watched = polls.len() - 2;
     polls.extend(wanted.iter().flatten().map(|(fd, events)| PollFd::new(*fd, *events)));
     // Rounded up, or the last millisecond would be spent in a loop. After the deadline only the end is waited for.
     let left = deadline.and_then(|deadline| deadline.checked_duration_since(Instant::now()));
@@ -222,7 +219,7 @@ fn wait(
     let mut found = polls.iter().map(|entry| entry.any().unwrap_or(true));
     let signals = found.next().unwrap_or(false);
     let ended = found.next().unwrap_or(false);
-    let network = watched.is_some() && found.next().unwrap_or(false);
+    let network = found.by_ref().take(watched).fold(false, |any, one| any | one);
     let console = wanted.map(|entry| entry.is_some() && found.next().unwrap_or(false));
     Ok(Ready { signals, ended, network, console })
 }

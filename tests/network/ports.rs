@@ -1,6 +1,6 @@
 //! Published ports: who reaches the container, and what is said when a port can't be had.
 
-pub use self::as_user::{TCP, asked, free_port};
+pub use self::as_user::asked;
 
 mod as_user {
     use std::io::{Read, Write};
@@ -16,12 +16,12 @@ mod as_user {
     use crate::support::{Rl, Running, missing};
 
     /// Answers everybody with this line, over TCP.
-    pub const TCP: &str = "echo up; exec nc -ll -p 80 -e echo hello";
+    const TCP: &str = "echo up; exec nc -ll -p 80 -e echo hello";
     /// Sends every datagram back, over UDP.
     const UDP: &str = "use Socket; $|=1; socket(S,PF_INET,SOCK_DGRAM,0); bind(S,pack_sockaddr_in(53,INADDR_ANY)) or die; \
                        print qq(up\\n); while ($from = recv(S,$x,9999,0)) { send(S,$x,0,$from) }";
 
-    pub fn free_port() -> u16 {
+    fn free_port() -> u16 {
         TcpListener::bind("127.0.0.1:0").expect("a listener").local_addr().expect("an address").port()
     }
 
@@ -351,56 +351,5 @@ mod as_user {
         for address in &ports {
             assert!(is_free(address.parse().expect("an address")), "{address}");
         }
-    }
-
-    #[test]
-    fn a_network_that_is_killed_is_told_once_and_the_container_goes_on() {
-        let rl = Rl::new();
-        let words = ["run", "--rm", "-i", "busybox", "sh", "-c", "echo up; cat; exit 7"];
-        let mut running = rl.command(&words).piped_stdin().spawn();
-        running.wait_for_line("up");
-        let carrier = running.child_called("slirp4netns");
-        kill(carrier, Signal::SIGKILL).expect("kill");
-        // It is gone when rl has asked how it ended.
-        while kill(carrier, None).is_ok() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        running.close_stdin();
-        let out = running.finish().fails_with(7);
-        assert_eq!(out.stderr.matches("RL0706").count(), 1, "{}", out.stderr);
-        assert!(out.stderr.contains("slirp4netns ended (signal: 9"), "{}", out.stderr);
-    }
-
-    #[test]
-    fn a_network_that_is_killed_is_told_by_the_log_and_by_inspect() {
-        let rl = Rl::new();
-        // A published port, of which slirp4netns says that it was asked for.
-        let publish = format!("127.0.0.1:{}:80", free_port());
-        let id = rl.run(&["run", "-d", "--name", "web", "-p", &publish, "busybox", "sleep", "1000"]).success().stdout;
-        let own = format!("{}/containers/{}", rl.runroot().display(), id.trim());
-        let carrier = child_of_supervisor(&own);
-        kill(nix::unistd::Pid::from_raw(carrier), Signal::SIGKILL).expect("kill");
-        let said = (0..500).any(|_| {
-            std::thread::sleep(Duration::from_millis(20));
-            rl.run(&["logs", "web"]).stderr.contains("RL0706")
-        });
-        let state = rl.run(&["inspect", "--format", "{{.State.Status}} {{.State.Error}}", "web"]).success().stdout;
-        rl.run(&["rm", "-f", "web"]).success();
-        assert!(said, "the log says nothing");
-        assert!(state.starts_with("running") && state.contains("network is gone"), "{state}");
-        assert!(!state.contains("last words"), "an ordinary doing is no reason: {state}");
-    }
-
-    fn child_of_supervisor(run: &str) -> i32 {
-        let text = std::fs::read_to_string(format!("{run}/state.json")).expect("its state");
-        let state: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", state["pid"])).expect("its stat");
-        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)).expect("its parent");
-        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).expect("children");
-        let mut all = children.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok());
-        let named = |pid: &i32| {
-            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("slirp4netns"))
-        };
-        all.find(named).expect("slirp4netns")
     }
 }

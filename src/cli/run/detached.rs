@@ -189,7 +189,7 @@ impl Detached<'_> {
             fds.client = self.client.map(|client| inheritable(client.as_fd())).transpose()?;
             let helpers =
                 mounted.iter().map(|mounted| mounted.as_fd()).chain(started.network.iter().flat_map(Running::held));
-            let watched = started.network.as_ref().and_then(Running::watched);
+            let watched = started.network.as_ref().and_then(Running::carrier);
             fds.network = watched.map(inheritable).transpose()?;
             let others = helpers.filter(|fd| Some(fd.as_raw_fd()) != fds.network);
             fds.held = others.map(inheritable).collect::<Result<_>>()?;
@@ -204,6 +204,7 @@ impl Detached<'_> {
                 "rl: {name} will be stopped when you log out; loginctl enable-linger changes that (--logout=stop: no need to say so)"
             );
         }
+        handoff.helpers = started.network.iter().flat_map(Running::helpers).collect();
         handoff.pid = started.child.pid.as_raw();
         handoff.own_pids = job.plan.namespaces.pid.is_new();
         handoff.stdin_once = run.interactive && !run.detach;

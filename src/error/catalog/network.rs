@@ -55,4 +55,12 @@ entries! {
     NETWORK_IN_USE = 713, exit 1, "the network is in use",
         why "A container that exists, running or not, was made for this network.",
         fix "Remove the container first (rl rm).";
+    /// `rl: ports` ended before the container.
+    PORTS_LOST = 714, exit 125, "published ports are gone",
+        why "Ports over IPv6 and UDP, and in a network by name all ports, are served by rl: ports, a process of rl's own, and it has ended: it was killed, or it failed. The container goes on without these ports.",
+        fix "rl port rm and rl port add publish them again; so does a restart of the container.";
+    /// `rl: egress` ended before the container.
+    NAMES_LOST = 715, exit 125, "the container finds no names any more",
+        why "With --egress names are answered by rl: egress, a process of rl's own, and it has ended: it was killed, or it failed. The container goes on; no further address is let out by its name, and what is allowed by its address still is.",
+        fix "Restart the container.";
 }

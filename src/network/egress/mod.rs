@@ -29,7 +29,7 @@ use crate::error::{Context, Error, Result, catalog::network as codes};
 use crate::host::procfs;
 use crate::spec::egress::RESOLVER;
 use crate::spec::network::Guard;
-use crate::sys::child::{close_all_but, exit_now, fork, open_pidfd};
+use crate::sys::child::{close_all_but, exit_now, fork};
 use crate::sys::{capability, loopback, process};
 
 /// Set on the packets with which `names` asks; nobody else in the namespace may set a mark.
@@ -65,7 +65,7 @@ pub(super) fn make(guard: &Guard, nft: PathBuf) -> Result<Guarded> {
         serve(guard, nft, tell)
     })
     .context(&codes::EGRESS, doing)?;
-    let process = Forwarder::of(open_pidfd(pid).context(&codes::EGRESS, doing)?);
+    let process = Forwarder::of(pid).context(&codes::EGRESS, doing)?;
     let mut said = String::new();
     answer.read_to_string(&mut said).context(&codes::EGRESS, doing)?;
     if said != "ok" {

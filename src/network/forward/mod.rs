@@ -28,7 +28,7 @@ pub use control::{add, remove};
 use super::ports::Bound;
 use crate::error::{Context, Result, catalog::network as codes};
 use crate::host::procfs;
-use crate::sys::child::{close_all_but, exit_now, fork, open_pidfd, signal_pidfd, wait_pidfd};
+use crate::sys::child::{Exit, close_all_but, exit_now, fork, open_pidfd, signal_pidfd, wait_pidfd};
 use crate::sys::{capability, process};
 
 /// How long a client over UDP may be silent before it is forgotten; conntrack's time for a stream of both directions is twice
@@ -43,18 +43,29 @@ const EVENTS: usize = 256;
 /// The process; it ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Forwarder {
+    pid: Pid,
     pidfd: OwnedFd,
 }
 
 impl Forwarder {
-    /// Of another process that serves a container's network.
-    pub(super) fn of(pidfd: OwnedFd) -> Self {
-        Self { pidfd }
+    /// Of a child that serves a container's network.
+    pub(super) fn of(pid: Pid) -> nix::Result<Self> {
+        Ok(Self { pid, pidfd: open_pidfd(pid)? })
+    }
+
+    /// Its number is its own until this is dropped.
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// How it has ended, once: that it was killed, or gave up.
+    pub(super) fn ended(&self) -> nix::Result<Option<Exit>> {
+        wait_pidfd(self.pidfd.as_fd(), false)
     }
 
     /// Whether it was killed, or gave up.
     pub(super) fn has_ended(&self) -> bool {
-        !matches!(wait_pidfd(self.pidfd.as_fd(), false), Ok(None))
+        !matches!(self.ended(), Ok(None))
     }
 }
 
@@ -91,8 +102,7 @@ pub(super) fn start(bound: Vec<Bound>, namespace: &File, first: Pid, control: &P
         }
     })
     .context(&codes::NETWORK, doing)?;
-    let pidfd = open_pidfd(pid).context(&codes::NETWORK, doing)?;
-    Ok(Forwarder { pidfd })
+    Forwarder::of(pid).context(&codes::NETWORK, doing)
 }
 
 /// Starts such a process for a container that runs already: it is nobody's child, and ends with the container.

@@ -25,7 +25,7 @@ use crate::network::forward::Forwarder;
 use crate::network::forward::control::listen;
 use crate::spec::networks::{Definition, Joining};
 use crate::state;
-use crate::sys::child::{close_all_but, fork, open_pidfd, wait_pid};
+use crate::sys::child::{close_all_but, fork, has_ended, open_pidfd, wait_pid};
 use crate::sys::process;
 
 /// Until it is tried again to end, where somebody had just come to the door.
@@ -109,10 +109,6 @@ fn hold(
             1
         }
     }
-}
-
-fn has_ended(pidfd: &OwnedFd) -> bool {
-    poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) != Ok(0)
 }
 
 impl Holder {
@@ -222,7 +218,7 @@ impl Holder {
     }
 
     fn forget_the_dead(&mut self) {
-        let ended: Vec<Member> = self.members.extract_if(.., |member| has_ended(&member.pidfd)).collect();
+        let ended: Vec<Member> = self.members.extract_if(.., |member| has_ended(member.pidfd.as_fd())).collect();
         if !ended.is_empty() {
             let _ = self.publish();
         }

@@ -18,7 +18,7 @@ use crate::network::egress::nft;
 use crate::network::forward::Forwarder;
 use crate::network::program::feed;
 use crate::spec::networks::{Definition, Subnet};
-use crate::sys::child::{fork, open_pidfd};
+use crate::sys::child::fork;
 use crate::sys::loopback;
 use crate::sys::process::in_network;
 
@@ -44,7 +44,7 @@ pub(super) fn namespace(sysctls: &[(&str, &str)]) -> Result<File, String> {
         }
     })
     .map_err(|errno| errno.to_string())?;
-    let child = Forwarder::of(open_pidfd(pid).map_err(|errno| errno.to_string())?);
+    let child = Forwarder::of(pid).map_err(|errno| errno.to_string())?;
     let mut said = String::new();
     std::io::Read::read_to_string(&mut answer, &mut said).map_err(|error| error.to_string())?;
     let opened = File::open(format!("/proc/{pid}/ns/net")).map_err(|error| error.to_string());

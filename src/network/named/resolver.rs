@@ -19,7 +19,7 @@ use crate::network::dns::{self, Listener, Resolvers};
 use crate::network::egress::null_stdio;
 use crate::network::forward::Forwarder;
 use crate::spec::networks::Definition;
-use crate::sys::child::{close_all_but, exit_now, fork, open_pidfd};
+use crate::sys::child::{close_all_but, exit_now, fork};
 use crate::sys::{capability, process};
 
 /// Starts it for a network whose namespace is `held`; it ends when the process does that has started it, or when what is given back
@@ -36,7 +36,7 @@ pub(super) fn start(network: &Definition, servers: &[IpAddr], held: &File, run: 
         serve(network, servers, held, run, tell)
     })
     .map_err(|errno| failed(errno.into()))?;
-    let process = Forwarder::of(open_pidfd(pid).map_err(|errno| failed(errno.into()))?);
+    let process = Forwarder::of(pid).map_err(|errno| failed(errno.into()))?;
     let mut said = String::new();
     answer.read_to_string(&mut said).map_err(failed)?;
     match said.as_str() {

@@ -15,6 +15,7 @@ use subid::IdMap;
 
 use crate::error::{Context, Error, Result, catalog::process, catalog::state as codes};
 use crate::host::{Caller, Dirs, Host, Kind};
+use crate::network::Helper;
 use crate::spec::ids::Base;
 use crate::spec::lifecycle::{Health, Log, Restart};
 use crate::state::{self, Lock};
@@ -59,6 +60,9 @@ pub struct Handoff {
     /// `--rmi`.
     #[serde(default)]
     pub image_goes: bool,
+    /// Processes of `rl`'s own that serve its network.
+    #[serde(default)]
+    pub helpers: Vec<(i32, Helper)>,
     /// Mounts of the supervisor's own, which helpers keep: the container's root, images that are volumes.
     pub mounted: Vec<PathBuf>,
     /// Who called, and in which namespace the container was made.
@@ -175,6 +179,7 @@ impl Handoff {
             health: None,
             timeout: None,
             image_goes: false,
+            helpers: Vec::new(),
             mounted: Vec::new(),
             origin,
         }

@@ -30,7 +30,7 @@ use super::container::Container;
 use crate::cgroup::{Group, Held};
 use crate::error::{Context, Result, catalog::process};
 use crate::image::Store;
-use crate::network;
+use crate::network::{self, Helper};
 use crate::spec::Identity;
 use crate::spec::lifecycle::OnUnhealthy;
 use crate::state::events::{self, Subject};
@@ -67,6 +67,8 @@ struct Supervisor<'a> {
     log: Log,
     checks: Option<Checks>,
     network: Option<Lost>,
+    /// Those that have not ended yet.
+    helpers: Vec<(i32, Helper)>,
     pages: CleanPages,
     /// Somebody has asked this process to end.
     stopping: bool,
@@ -93,6 +95,7 @@ pub fn watch(handoff: &Handoff) -> Result<Outcome> {
         log: Log::open(&state::data_of(&dirs, &handoff.id), handoff.log),
         checks: handoff.health.clone().map(|health| Checks::new(health, &handoff.id, dirs.clone())),
         network: held.network.map(Lost::new),
+        helpers: handoff.helpers.clone(),
         pages: CleanPages::find(),
         streams,
         stopping: false,
@@ -122,6 +125,12 @@ pub fn watch(handoff: &Handoff) -> Result<Outcome> {
 
 impl Supervisor<'_> {
     fn until_end(&mut self) -> Result<Exit> {
+        // One that was made before the signals were blocked may have ended without a signal.
+        if !self.helpers.is_empty()
+            && let Some(exit) = self.reap()?
+        {
+            return Ok(exit);
+        }
         loop {
             let ready = self.wait()?;
             if ready.signals
@@ -140,8 +149,11 @@ impl Supervisor<'_> {
                 let news = checks.turn();
                 self.health(news)?;
             }
-            if ready.network {
-                self.network_says();
+            if ready.network
+                && let Some(error) = self.network.as_mut().and_then(Lost::said)
+            {
+                self.network = None;
+                self.lost(&error);
             }
             if ready.ended
                 && let Some(exit) = self.reaped()?
@@ -191,19 +203,6 @@ impl Supervisor<'_> {
         Ok(Ready { signals, ended, streams, check, network, clients: found.collect() })
     }
 
-    /// Should the network end before the container, its log and its status say so; it goes on without one.
-    fn network_says(&mut self) {
-        let Some(said) = self.network.as_mut().and_then(Lost::said) else { return };
-        self.network = None;
-        self.log.take(log::Stream::Stderr, format!("rl: {said}\n").as_bytes());
-        let data = state::data_of(&self.handoff.origin.dirs(), &self.handoff.id);
-        if let Ok(Some(mut status)) = Status::read(&data) {
-            status.error = said;
-            // A disk that is full: the log has tried as well.
-            let _ = status.write(&data);
-        }
-    }
-
     /// Every signal that asks a process to end asks this one to end its container: systemd at the end of a session, a person.
     fn handle_signals(&mut self) -> Result<Option<Exit>> {
         while let Some(number) = self.signals.next().context(&process::SUPERVISE, || "read a signal".into())? {
@@ -229,6 +228,13 @@ impl Supervisor<'_> {
             match reap_any() {
                 Ok(Some((pid, exit))) if pid.as_raw() == self.handoff.pid => return Ok(Some(exit)),
                 Ok(Some((pid, exit))) => {
+                    if let Some(helper) = self.helper_of(pid) {
+                        // Helpers end with the container, and may be met first.
+                        if let Some(exit) = self.reaped()? {
+                            return Ok(Some(exit));
+                        }
+                        self.helper_has_ended(helper, exit);
+                    }
                     let news = self.checks.as_mut().and_then(|checks| checks.reaped(pid, exit));
                     self.health(news)?;
                 }
