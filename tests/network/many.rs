@@ -56,6 +56,8 @@ mod as_user {
     fn clients_that_find_no_file_left_wait_and_nobody_works_meanwhile() {
         let (rl, port) = (Rl::new(), free_port());
         let running = echo(&rl, "64:64", port);
+        // Who has been served knows that `rl: ports` has its name, which it gives itself beside the container's start.
+        assert!(is_served(&connected(port)));
         let ports = running.child_called("rl: ports");
         let held: Vec<_> = (0..100).map(|_| connected(port)).collect();
         let files = || std::fs::read_dir(format!("/proc/{ports}/fd")).expect("its files").count();
