@@ -7,6 +7,7 @@
 mod actions;
 mod fields;
 mod functions;
+mod known;
 mod nils;
 mod screen;
 mod units;
@@ -158,6 +159,7 @@ impl Compiled {
     fn new(text: String) -> Result<Self> {
         let text = actions::with_labels(&text);
         let strict = template(&text, MissingKey::Error, functions::of_rows())?;
+        known::check(&strict).map_err(|error| failed(&text, error))?;
         Ok(Self { text, strict })
     }
 

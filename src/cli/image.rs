@@ -54,9 +54,6 @@ fn history_command() -> Command {
 }
 
 fn history(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
-    let (store, platform) = store(globals, matches)?;
-    let text = matches.get_one::<String>("image").map_or("", String::as_str);
-    let details = store.details(text, platform.as_ref())?;
     let asked = matches.get_one::<String>("format").map(String::as_str);
     let columns = [
         ("IMAGE", "{{.ID}}"),
@@ -67,6 +64,9 @@ fn history(globals: &Globals, matches: &ArgMatches) -> Result<u8> {
     ];
     let quiet = matches.get_flag("quiet") && Format::is_table(asked);
     let format = if quiet { Format::parse(Some("{{.ID}}"), &[])? } else { Format::parse(asked, &columns)? };
+    let (store, platform) = store(globals, matches)?;
+    let text = matches.get_one::<String>("image").map_or("", String::as_str);
+    let details = store.details(text, platform.as_ref())?;
     let rows = history_rows(&details, matches.get_flag("no-trunc"), format::now());
     format.print(&rows, &mut Screen::stdout())?;
     Ok(0)

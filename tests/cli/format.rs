@@ -99,6 +99,43 @@ fn an_unknown_field_is_an_error_with_those_that_there_are() {
     assert!(out.stderr.contains("{{.ID"), "{}", out.stderr);
 }
 
+/// Of a script that is tried on an empty machine, too.
+#[test]
+fn what_is_no_template_is_an_error_without_rows_too() {
+    let rl = Rl::empty();
+    for verb in [
+        "ps",
+        "ps -q",
+        "images",
+        "images -q",
+        "volume ls",
+        "network ls",
+        "stats --no-stream",
+        "events --stream=false",
+        "image inspect none",
+        "volume inspect none",
+        "volume inspect -a",
+        "network inspect none",
+        "inspect none",
+        "history none",
+        "system df",
+        "info",
+        "search none",
+    ] {
+        for bad in ["{{nosuch .}}", "{{if .ID}}{{nosuch .}}{{end}}", "{{range .}}{{$x}}{{end}}", "{{.ID", "{{end}}"] {
+            let words: Vec<_> = verb.split(' ').chain(["--format", bad]).collect();
+            let out = rl.run(&words).fails_with(125);
+            assert!(out.stdout.is_empty(), "{verb}: {}", out.stdout);
+            assert!(out.stderr.contains("RL0101") && out.stderr.contains("--format"), "{verb} {bad}: {}", out.stderr);
+        }
+    }
+    // A table is not headed before the mistake is found.
+    for verb in ["ps", "images", "volume ls"] {
+        let words: Vec<_> = verb.split(' ').chain(["--format", "table {{.ID}}{{if .ID}}{{nosuch .}}{{end}}"]).collect();
+        assert_eq!(rl.run(&words).fails_with(125).stdout, "", "{verb}");
+    }
+}
+
 #[test]
 fn a_label_cannot_steer_the_terminal_but_a_pipe_gets_it_as_it_is() {
     let rl = Rl::empty();
@@ -186,6 +223,50 @@ mod as_user {
                 result.and_then(|format| format.print(std::slice::from_ref(&row), &mut Vec::new())).is_err(),
                 "{bad}"
             );
+        }
+    }
+
+    /// Where nothing comes by, so that only who looks at all of the template knows.
+    #[test]
+    fn a_template_is_right_or_wrong_as_a_whole_as_for_podman() {
+        if !podman("json").is_some_and(|(worked, _)| worked) {
+            missing("a podman that works");
+            return;
+        }
+        let parsed = |template: &str| Format::parse(Some(template), &[]).is_ok();
+        for part in [
+            "{{nosuch .}}",
+            "{{nosuch}}",
+            "{{json . | nosuch}}",
+            "{{len (nosuch .)}}",
+            "{{(nosuch .).A}}",
+            "{{$x}}",
+            "{{if 1}}{{$x := 1}}{{end}}{{$x}}",
+            "{{range $i, $v := .A}}{{end}}{{$v}}",
+            "{{break}}",
+            "{{range .}}{{else}}{{continue}}{{end}}",
+            "{{.A | .}}",
+            "{{.A | json | 1}}",
+            "{{if nosuch}}{{end}}",
+            "{{template \"t\" nosuch}}",
+        ] {
+            let template = format!("{{{{if false}}}}{part}{{{{end}}}}");
+            assert!(podman(&template).is_some_and(|(worked, _)| !worked), "podman takes {template}");
+            assert!(!parsed(&template), "{template}");
+        }
+        for part in [
+            "{{.Nothing}}",
+            "{{index 1 1}}",
+            "{{template \"nowhere\"}}",
+            "{{$x := 1}}{{$x}}",
+            "{{$x = 1}}{{$x}}",
+            "{{range $i, $v := .A}}{{$i}}{{break}}{{continue}}{{else}}{{$v}}{{end}}",
+            "{{1 | json | .A}}",
+            "{{len 1 2 3}}",
+        ] {
+            let template = format!("{{{{if false}}}}{part}{{{{end}}}}");
+            assert!(podman(&template).is_some_and(|(worked, _)| worked), "podman refuses {template}");
+            assert!(parsed(&template), "{template}");
         }
     }
 }

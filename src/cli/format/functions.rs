@@ -34,6 +34,11 @@ pub(super) fn of_rows() -> FuncMap {
     ALL.into_iter().map(|(name, function)| (name.to_owned(), Arc::new(function) as ValueFunc)).collect()
 }
 
+/// Whether there is one of this name, for rows and headers both.
+pub(super) fn is(name: &str) -> bool {
+    ALL.iter().any(|(known, _)| *known == name)
+}
+
 /// For headers.
 pub(super) fn of_headers() -> FuncMap {
     let same = |args: &[Value]| args.iter().find(|value| value.is_truthy()).cloned().ok_or_else(|| bad("no value"));
