@@ -158,21 +158,45 @@ fn a_label_cannot_steer_the_terminal_but_a_pipe_gets_it_as_it_is() {
 mod as_user {
     use super::*;
 
-    /// Podman's answer; none where there is no podman.
-    fn podman(format: &str) -> Option<(bool, String)> {
-        let home = tempfile::tempdir().expect("a home");
-        let mut command = std::process::Command::new("podman");
-        command.args(["version", "--format", format]).env("HOME", home.path()).env("XDG_RUNTIME_DIR", home.path());
-        let output = command.output().ok()?;
-        Some((output.status.success(), String::from_utf8(output.stdout).expect("UTF-8")))
+    /// podman in a home of its own.
+    struct Podman(tempfile::TempDir);
+
+    impl Podman {
+        /// None: there is none that works.
+        fn new() -> Option<Self> {
+            let podman = Self(tempfile::tempdir().expect("a home"));
+            let works = podman.says("json").is_some_and(|(worked, _)| worked);
+            if works {
+                return Some(podman);
+            }
+            missing("a podman that works");
+            None
+        }
+
+        fn command(&self) -> std::process::Command {
+            let mut command = std::process::Command::new("podman");
+            command.env("HOME", self.0.path()).env("XDG_RUNTIME_DIR", self.0.path());
+            command
+        }
+
+        /// Its answer to a template.
+        fn says(&self, format: &str) -> Option<(bool, String)> {
+            let output = self.command().args(["version", "--format", format]).output().ok()?;
+            Some((output.status.success(), String::from_utf8(output.stdout).expect("UTF-8")))
+        }
+    }
+
+    impl Drop for Podman {
+        /// Ends the process that holds podman's namespace, which its first verb has started.
+        fn drop(&mut self) {
+            let _ = self.command().args(["system", "migrate"]).output();
+        }
     }
 
     #[test]
     fn templates_mean_what_they_mean_to_podman() {
-        let Some((true, text)) = podman("json") else {
-            missing("a podman that works");
-            return;
-        };
+        let Some(podman) = Podman::new() else { return };
+        let (_, text) = podman.says("json").expect("an answer");
         let row: Value = serde_json::from_str(&text).expect("JSON");
         for template in [
             "{{.Client.Version}}",
@@ -198,7 +222,7 @@ mod as_user {
             "{{define \"t\"}}[{{.}}]{{end}}{{template \"t\" .Client.Os}}",
             "{{printf \"%6.2f|%e|%g\" 3.14159 1234.5 1e21}} {{printf \"%!\"}} {{printf \"%d\" \"x\"}}",
         ] {
-            let Some((true, expected)) = podman(template) else { panic!("podman refuses {template}") };
+            let Some((true, expected)) = podman.says(template) else { panic!("podman refuses {template}") };
             let mut shown = Vec::new();
             let format = Format::parse(Some(template), &[]).unwrap_or_else(|error| panic!("{template}: {error}"));
             format.print(std::slice::from_ref(&row), &mut shown).unwrap_or_else(|error| panic!("{template}: {error}"));
@@ -217,7 +241,7 @@ mod as_user {
             "{{.Client.Os.Deeper}}",
             "{{index 1 1}}",
         ] {
-            assert!(podman(bad).is_some_and(|(worked, _)| !worked), "podman takes {bad}");
+            assert!(podman.says(bad).is_some_and(|(worked, _)| !worked), "podman takes {bad}");
             let result = Format::parse(Some(bad), &[]);
             assert!(
                 result.and_then(|format| format.print(std::slice::from_ref(&row), &mut Vec::new())).is_err(),
@@ -229,10 +253,7 @@ mod as_user {
     /// Where nothing comes by, so that only who looks at all of the template knows.
     #[test]
     fn a_template_is_right_or_wrong_as_a_whole_as_for_podman() {
-        if !podman("json").is_some_and(|(worked, _)| worked) {
-            missing("a podman that works");
-            return;
-        }
+        let Some(podman) = Podman::new() else { return };
         let parsed = |template: &str| Format::parse(Some(template), &[]).is_ok();
         for part in [
             "{{nosuch .}}",
@@ -251,7 +272,7 @@ mod as_user {
             "{{template \"t\" nosuch}}",
         ] {
             let template = format!("{{{{if false}}}}{part}{{{{end}}}}");
-            assert!(podman(&template).is_some_and(|(worked, _)| !worked), "podman takes {template}");
+            assert!(podman.says(&template).is_some_and(|(worked, _)| !worked), "podman takes {template}");
             assert!(!parsed(&template), "{template}");
         }
         for part in [
@@ -265,7 +286,7 @@ mod as_user {
             "{{len 1 2 3}}",
         ] {
             let template = format!("{{{{if false}}}}{part}{{{{end}}}}");
-            assert!(podman(&template).is_some_and(|(worked, _)| worked), "podman refuses {template}");
+            assert!(podman.says(&template).is_some_and(|(worked, _)| worked), "podman refuses {template}");
             assert!(parsed(&template), "{template}");
         }
     }
