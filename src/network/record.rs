@@ -14,7 +14,7 @@ use slirp4netns_ctl::{Api, Forward, Protocol};
 
 use super::forward;
 use super::ports::{Bound, Leg, bind_all, unknown};
-use super::slirp::{API, failed};
+use super::slirp::{API, failed, let_clients_wait};
 use crate::error::{Context, Result, catalog::state};
 use crate::spec::network::Publish;
 
@@ -98,15 +98,19 @@ fn locked(dir: &Path) -> Result<Flock<File>> {
 /// Hands what is bound to whoever will listen there. What is left over is for the forwarder.
 pub(super) fn hand_over(record: &Record, bound: Vec<Bound>, dir: &Path) -> Result<Vec<Bound>> {
     let api = Api::new(dir.join(API));
-    let mut left = Vec::new();
+    let (mut left, mut handed) = (Vec::new(), false);
     for one in bound {
         match record.forward(&one.0) {
             None => left.push(one),
             Some(forward) => {
                 let doing = || format!("publish the container's port {}/{}", one.0.container, one.0.protocol);
                 api.add(&forward).map_err(|error| failed(error, &doing()))?;
+                handed = true;
             }
         }
+    }
+    if handed {
+        let_clients_wait(&api);
     }
     Ok(left)
 }

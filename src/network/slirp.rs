@@ -4,13 +4,17 @@
 //! because slirp4netns itself does not look; and each connection of the container is a file of slirp4netns, so that it is given as
 //! many as there are to be had.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
-use slirp4netns_ctl::{Error as Trouble, Options, Program, Starting, Target, Version};
+use nix::sys::socket::{self, Backlog, SockaddrIn, sockopt};
+use nix::unistd::Pid;
+use slirp4netns_ctl::{Api, Error as Trouble, Options, Program, Starting, Target, Version};
 
 use super::program::{own_directory, remembered};
 use crate::error::{Error, Result, catalog::network as codes};
+use crate::host::procfs;
+use crate::sys::child::{descriptor_of, open_pidfd};
 use crate::sys::process::opens_many_files;
 
 /// The API socket in the container's run directory, which the container does not see.
@@ -53,6 +57,28 @@ impl Slirp {
             .start(&self.program, Target::Descriptor(namespace), opens_many_files)
             .map_err(|error| failed(error, "start slirp4netns"))
     }
+}
+
+/// Lets as many clients wait at the published ports as the system allows.
+///
+/// libslirp listens with a queue of one. Of 3,000 clients, 16 at a time, 143 found it full and came in a second or more later, when the
+/// kernel tried once more; four were reset. A descriptor of the same socket is enough to listen once more (listen(2)). Where the
+/// kernel gives none (before 5.6, or Yama) the ports are as libslirp made them.
+pub(super) fn let_clients_wait(api: &Api) {
+    let Some(pid) = api.process().ok().filter(|pid| *pid > 0) else { return };
+    let Ok(pidfd) = open_pidfd(Pid::from_raw(pid)) else { return };
+    for number in procfs::descriptors(pid) {
+        let _ = lengthen_queue(pidfd.as_fd(), number);
+    }
+}
+
+/// Of a socket that listens for TCP over IPv4: of slirp4netns a published port, and nothing else.
+fn lengthen_queue(pidfd: BorrowedFd<'_>, number: RawFd) -> nix::Result<()> {
+    let fd = descriptor_of(pidfd, number)?;
+    if socket::getsockopt(&fd, sockopt::AcceptConn)? && socket::getsockname::<SockaddrIn>(fd.as_raw_fd()).is_ok() {
+        socket::listen(&fd, Backlog::MAXCONN)?;
+    }
+    Ok(())
 }
 
 /// The catalog's entry for what the helper's crate says.

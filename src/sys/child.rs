@@ -125,6 +125,15 @@ pub fn signal_pidfd(pidfd: BorrowedFd<'_>, number: i32) -> nix::Result<()> {
     Errno::result(answer).map(drop)
 }
 
+/// A descriptor of another process, shared with it (pidfd_getfd(2), Linux 5.6); needs what ptrace(2) would.
+pub fn descriptor_of(pidfd: BorrowedFd<'_>, number: RawFd) -> nix::Result<OwnedFd> {
+    // SAFETY: three numbers.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) })?;
+    let fd = RawFd::try_from(fd).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the call has just made this descriptor, close-on-exec; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// kill(2) with a raw number, for real-time signals. A negative pid means the process group.
 pub fn signal_pid(pid: Pid, number: i32) -> nix::Result<()> {
     // SAFETY: kill takes two numbers.

@@ -8,6 +8,8 @@ mod as_user {
     use std::process::Command;
     use std::time::Duration;
 
+    use nix::sys::signal::{Signal, kill};
+
     use crate::support::{Line, Rl, Running, binary, eventually};
 
     /// A container that says everything back to everybody, behind a port of IPv6, where `rl: ports` stands between.
@@ -49,6 +51,31 @@ mod as_user {
         let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
         assert_eq!(files.split_ascii_whitespace().nth(3), Some("1024"), "connections that go out need files, too");
         rl.run(&["stop", "--latest", "--time=0"]).success();
+        running.finish();
+    }
+
+    /// libslirp listens with a queue of one: clients who came together waited a second, or were reset.
+    #[test]
+    fn clients_wait_in_line_while_slirp4netns_is_at_something_else() {
+        let (rl, port, added) = (Rl::new(), free_port(), free_port());
+        let server = format!("{} & exec nc -ll -p 80 -e cat", crate::LISTENS);
+        let publish = format!("127.0.0.1:{port}:80");
+        let mut running =
+            rl.command(&["run", "--rm", "--name", "c", "-p", &publish, "busybox", "sh", "-c", &server]).spawn();
+        running.wait_for_line("up");
+        rl.run(&["port", "add", "c", &format!("127.0.0.1:{added}:80")]).success();
+        let carrier = running.child_called("slirp4netns");
+        kill(carrier, Signal::SIGSTOP).expect("stop");
+        let connect = |port| TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), Duration::from_secs(20));
+        // With the queue full no connection would come about before slirp4netns goes on. The server's own is short, too.
+        let clients = [port, port, port, added, added, added];
+        let held: std::io::Result<Vec<_>> = clients.into_iter().map(connect).collect();
+        kill(carrier, Signal::SIGCONT).expect("go on");
+        for (index, stream) in held.expect("a place in line").into_iter().enumerate() {
+            stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
+            assert!(is_served(&stream), "{index}");
+        }
+        rl.run(&["stop", "c", "--time=0"]).success();
         running.finish();
     }
 

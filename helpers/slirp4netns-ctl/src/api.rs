@@ -180,8 +180,21 @@ impl Api {
         self.ask(&Request::Remove { id }, || format!("remove the forward {id}")).map(drop)
     }
 
+    /// The process that answers (SO_PEERCRED), as the caller's pid namespace numbers it; 0: it is outside of that.
+    ///
+    /// # Errors
+    /// [`Error::Api`].
+    pub fn process(&self) -> Result<i32, Error> {
+        let asked = self.exchange(&Request::List {}).map(|(_, pid)| pid);
+        asked.map_err(|source| Error::Api {
+            doing: "ask who answers".into(),
+            socket: self.socket.clone(),
+            source,
+        })
+    }
+
     fn ask(&self, request: &Request, doing: impl Fn() -> String) -> Result<Answer, Error> {
-        let answer = self.exchange(request);
+        let answer = self.exchange(request).map(|(answer, _)| answer);
         let answer = answer.map_err(|source| Error::Api { doing: doing(), socket: self.socket.clone(), source })?;
         match answer.error {
             Some(Complaint { desc }) => Err(Error::Refused { doing: doing(), said: desc }),
@@ -189,13 +202,15 @@ impl Api {
         }
     }
 
-    fn exchange(&self, request: &Request) -> io::Result<Answer> {
+    /// The answer, and whose it is.
+    fn exchange(&self, request: &Request) -> io::Result<(Answer, i32)> {
         let mut stream = self.connect()?;
+        let pid = socket::getsockopt(&stream, sockopt::PeerCredentials)?.pid();
         stream.write_all(&serde_json::to_vec(request)?)?;
         stream.shutdown(Shutdown::Write)?;
         let mut text = Vec::new();
         stream.take(LONGEST).read_to_end(&mut text)?;
-        Ok(serde_json::from_slice(&text)?)
+        Ok((serde_json::from_slice(&text)?, pid))
     }
 
     /// Connecting waits while another client is being served; SO_SNDTIMEO bounds that too (unix(7)).
@@ -245,6 +260,13 @@ mod tests {
         assert_eq!(add, expected);
         let remove = answering(r#"{"return":{}}"#, |api| api.remove(42).expect("removed"));
         assert_eq!(remove, r#"{"execute":"remove_hostfwd","arguments":{"id":42}}"#);
+    }
+
+    #[test]
+    fn who_answers_is_known() {
+        answering(r#"{"entries":[]}"#, |api| {
+            assert_eq!(u32::try_from(api.process().expect("a pid")).expect("positive"), std::process::id());
+        });
     }
 
     #[test]
