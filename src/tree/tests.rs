@@ -140,3 +140,18 @@ fn a_layer_says_what_is_not_there_any_more() {
         .collect();
     assert_eq!(names, [PathBuf::from("dir/"), PathBuf::from("dir/.wh.gone")]);
 }
+
+/// It came with status 0, under the name `GNUSparseFile.0/x`, and its data began with the map.
+#[test]
+fn a_sparse_file_of_the_posix_format_is_refused_by_name() {
+    let mut builder = tar::Builder::new(Vec::new());
+    let sparse = [("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"), ("GNU.sparse.name", "x")];
+    builder.append_pax_extensions(sparse.map(|(key, value)| (key, value.as_bytes()))).expect("append");
+    let mut header = tar::Header::new_ustar();
+    header.set_size(2);
+    header.set_cksum();
+    builder.append_data(&mut header, "GNUSparseFile.0/x", &b"0\n"[..]).expect("append");
+    let (_temporary, top) = dir();
+    let error = unpack(&builder.into_inner().expect("an archive"), &top, Within::Directory).expect_err("sparse");
+    assert!(error.to_string().contains("GNUSparseFile.0/x: a sparse file of the posix format"), "{error}");
+}

@@ -71,6 +71,7 @@ impl Unpack<'_> {
     }
 
     fn entry(&self, entry: &mut Entry<'_, impl Read>, directories: &mut Vec<(OwnedFd, TimeSpec)>) -> io::Result<()> {
+        refuse_pax_sparse(entry)?;
         let path = plain(&entry.path_bytes())?;
         let kind = entry.header().entry_type();
         let mtime = i64::try_from(entry.header().mtime()?).unwrap_or_default();
@@ -334,4 +335,16 @@ fn attributes(entry: &mut Entry<'_, impl Read>) -> io::Result<Vec<(std::ffi::CSt
         }
     }
     Ok(all)
+}
+
+/// The tar crate does not know sparse files of `tar --format=posix -S`: they had another name, and their map among their data.
+fn refuse_pax_sparse(entry: &mut Entry<'_, impl Read>) -> io::Result<()> {
+    let Some(extensions) = entry.pax_extensions()? else { return Ok(()) };
+    for extension in extensions {
+        if extension?.key_bytes().starts_with(b"GNU.sparse.") {
+            let what = "a sparse file of the posix format, which is not read here; tar --format=gnu writes one that is";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, what));
+        }
+    }
+    Ok(())
 }
