@@ -54,21 +54,25 @@ mod as_user {
         running.finish();
     }
 
+    /// Says everything back to everybody, over TCP, and lets many wait: busybox's nc has three places.
+    const PATIENT: &str = "use Socket; $|=1; $SIG{CHLD}=q(IGNORE); socket(S,PF_INET,SOCK_STREAM,0); \
+                           bind(S,pack_sockaddr_in(80,INADDR_ANY)) or die; listen(S,99); print qq(up\n); \
+                           while (accept(C,S)) { next if fork; while (sysread(C,$x,99)) { syswrite(C,$x) } exit }";
+
     /// libslirp listens with a queue of one: clients who came together waited a second, or were reset.
     #[test]
     fn clients_wait_in_line_while_slirp4netns_is_at_something_else() {
         let (rl, port, added) = (Rl::new(), free_port(), free_port());
-        let server = format!("{} & exec nc -ll -p 80 -e cat", crate::LISTENS);
         let publish = format!("127.0.0.1:{port}:80");
         let mut running =
-            rl.command(&["run", "--rm", "--name", "c", "-p", &publish, "busybox", "sh", "-c", &server]).spawn();
+            rl.command(&["run", "--rm", "--name", "c", "-p", &publish, "debian", "perl", "-e", PATIENT]).spawn();
         running.wait_for_line("up");
         rl.run(&["port", "add", "c", &format!("127.0.0.1:{added}:80")]).success();
         let carrier = running.child_called("slirp4netns");
         kill(carrier, Signal::SIGSTOP).expect("stop");
         let connect = |port| TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), Duration::from_secs(20));
-        // With the queue full no connection would come about before slirp4netns goes on. The server's own is short, too.
-        let clients = [port, port, port, added, added, added];
+        // With the queue full no connection would come about before slirp4netns goes on.
+        let clients = [port, port, port, port, port, added, added, added, added, added];
         let held: std::io::Result<Vec<_>> = clients.into_iter().map(connect).collect();
         kill(carrier, Signal::SIGCONT).expect("go on");
         for (index, stream) in held.expect("a place in line").into_iter().enumerate() {
