@@ -186,11 +186,7 @@ impl Api {
     /// [`Error::Api`].
     pub fn process(&self) -> Result<i32, Error> {
         let asked = self.exchange(&Request::List {}).map(|(_, pid)| pid);
-        asked.map_err(|source| Error::Api {
-            doing: "ask who answers".into(),
-            socket: self.socket.clone(),
-            source,
-        })
+        asked.map_err(|source| Error::Api { doing: "ask who answers".into(), socket: self.socket.clone(), source })
     }
 
     fn ask(&self, request: &Request, doing: impl Fn() -> String) -> Result<Answer, Error> {
