@@ -1,10 +1,9 @@
 //! Decompression beside writing: one thread reads and decompresses; the other applies the archive; lanes hash and keep.
 //!
-//! Owns the recognition of gzip, zstd and xz by their first bytes, for archives of files too ([`uncompressed`]), the channel between the
-//! two threads, and the two limits on what a
-//! stream may expand to. They are here and not at the files, because a bomb can lie where no file is: in headers, in padding,
-//! behind the end. The surprise: the reader gives an error, never an early end, when the stream is cut or a limit is met; an
-//! archive must not look complete because its compression broke off.
+//! Owns the recognition of gzip, zstd and xz by their first bytes, for archives of files too ([`uncompressed`]), the channel between
+//! the two threads, and the two limits on what a stream may expand to. They are here and not at the files, because a bomb can lie
+//! where no file is: in headers, in padding, behind the end. The surprise: the reader gives an error, never an early end, when the
+//! stream is cut or a limit is met; an archive must not look complete because its compression broke off.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;

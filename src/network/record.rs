@@ -98,19 +98,18 @@ fn locked(dir: &Path) -> Result<Flock<File>> {
 /// Hands what is bound to whoever will listen there. What is left over is for the forwarder.
 pub(super) fn hand_over(record: &Record, bound: Vec<Bound>, dir: &Path) -> Result<Vec<Bound>> {
     let api = Api::new(dir.join(API));
-    let (mut left, mut handed) = (Vec::new(), false);
+    let (mut left, mut listening) = (Vec::new(), None);
     for one in bound {
         match record.forward(&one.0) {
             None => left.push(one),
             Some(forward) => {
                 let doing = || format!("publish the container's port {}/{}", one.0.container, one.0.protocol);
-                api.add(&forward).map_err(|error| failed(error, &doing()))?;
-                handed = true;
+                listening = Some(api.add(&forward).map_err(|error| failed(error, &doing()))?.process);
             }
         }
     }
-    if handed {
-        let_clients_wait(&api);
+    if let Some(slirp4netns) = listening {
+        let_clients_wait(slirp4netns);
     }
     Ok(left)
 }

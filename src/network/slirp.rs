@@ -9,7 +9,7 @@ use std::path::Path;
 
 use nix::sys::socket::{self, Backlog, SockaddrIn, sockopt};
 use nix::unistd::Pid;
-use slirp4netns_ctl::{Api, Error as Trouble, Options, Program, Starting, Target, Version};
+use slirp4netns_ctl::{Error as Trouble, Options, Program, Starting, Target, Version};
 
 use super::program::{own_directory, remembered};
 use crate::error::{Error, Result, catalog::network as codes};
@@ -59,13 +59,12 @@ impl Slirp {
     }
 }
 
-/// Lets as many clients wait at the published ports as the system allows.
+/// Lets as many clients wait at the ports that this process publishes as the system allows.
 ///
 /// libslirp listens with a queue of one. Of 3,000 clients, 16 at a time, 143 found it full and came in a second or more later, when the
 /// kernel tried once more; four were reset. A descriptor of the same socket is enough to listen once more (listen(2)). Where the
 /// kernel gives none (before 5.6, or Yama) the ports are as libslirp made them.
-pub(super) fn let_clients_wait(api: &Api) {
-    let Some(pid) = api.process().ok().filter(|pid| *pid > 0) else { return };
+pub(super) fn let_clients_wait(pid: i32) {
     let Ok(pidfd) = open_pidfd(Pid::from_raw(pid)) else { return };
     for number in procfs::descriptors(pid) {
         let _ = lengthen_queue(pidfd.as_fd(), number);

@@ -21,7 +21,7 @@ use self::stream::{Buffer, Stream};
 use super::keys::Keys;
 use crate::error::{Context, Result, catalog::process};
 use crate::sys::signal::Signals;
-use crate::sys::terminal::{peer, set_window_size, window_size};
+use crate::sys::terminal::{known_size, peer, set_window_size};
 
 /// How many descriptors a console polls at most: input, output and master, in this order.
 pub const STREAMS: usize = 3;
@@ -191,9 +191,7 @@ impl Console {
     /// Gives the container's terminal the size of the caller's.
     pub fn resize(&self) {
         if let (Some(container), Some(sized)) = (&self.container, &self.sized)
-            && let Ok(size) = window_size(sized.as_fd())
-            // A serial line does not know its size and says 0 by 0; the container's own default is as good.
-            && size.ws_row != 0
+            && let Some(size) = known_size(sized.as_fd())
         {
             // Refused only where the terminal is gone, which shows elsewhere.
             let _ = set_window_size(container.master.as_fd(), &size);
@@ -334,7 +332,8 @@ impl Container {
     }
 }
 
-fn callers_terminal() -> Option<OwnedFd> {
+/// The first of stdin, stdout and stderr that is one.
+pub(super) fn callers_terminal() -> Option<OwnedFd> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let mut streams = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()].into_iter();
     streams.find(IsTerminal::is_terminal).and_then(|fd| fd.try_clone_to_owned().ok())

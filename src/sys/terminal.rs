@@ -19,6 +19,11 @@ pub fn window_size(terminal: BorrowedFd<'_>) -> nix::Result<WindowSize> {
     Ok(size)
 }
 
+/// The size, where it is known: a serial line does not know its own and says 0 by 0, and a pty's default is as good.
+pub fn known_size(terminal: BorrowedFd<'_>) -> Option<WindowSize> {
+    window_size(terminal).ok().filter(|size| size.ws_row != 0)
+}
+
 /// Sets the size; the kernel sends SIGWINCH to the terminal's foreground group when it differs.
 pub fn set_window_size(terminal: BorrowedFd<'_>, size: &WindowSize) -> nix::Result<()> {
     // SAFETY: TIOCSWINSZ reads one winsize.

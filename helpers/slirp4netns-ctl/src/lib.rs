@@ -18,8 +18,8 @@
 //!     guest: (options.network.guest(), 80).into(),
 //! };
 //! web.check()?;
-//! let id = api.add(&web)?;
-//! api.remove(id)?;
+//! let added = api.add(&web)?;
+//! api.remove(added.id)?;
 //! running.stop()
 //! # }
 //! ```
@@ -37,7 +37,7 @@ mod port;
 mod program;
 mod running;
 
-pub use api::{Api, Entry};
+pub use api::{Added, Api, Entry};
 pub use error::{Error, Taken};
 pub use network::Network;
 pub use options::{Options, Outbound, Target};

@@ -201,7 +201,7 @@ mod body {
         let _running = place.start(&Options { allow_host_loopback: true, ..place.options() });
         let api = place.api();
         let (tcp, udp) = (forward(Protocol::Tcp, free_port(), 80), forward(Protocol::Udp, free_port(), 53));
-        let ids = [api.add(&tcp).expect("tcp"), api.add(&udp).expect("udp")];
+        let ids = [api.add(&tcp).expect("tcp").id, api.add(&udp).expect("udp").id];
         let listed = api.list().expect("a list");
         assert_eq!(
             listed.iter().map(|entry| (entry.id, entry.forward)).collect::<Vec<_>>(),

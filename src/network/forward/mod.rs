@@ -139,7 +139,7 @@ fn settle(namespace: &File, bound: &[Bound], control: &OwnedFd, watched: &OwnedF
     let _ = process::open_many_files();
     capability::set(0, 0, 0)?;
     prctl::set_no_new_privs()?;
-    // The parent reads its signals from a descriptor; here they have their ordinary meaning, but for a write to a closed socket.
+    // A write to a closed socket is an error of that client's, and no end of all.
     let mut deaf = deaf();
     deaf.add(Signal::SIGPIPE);
     nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&deaf), None)

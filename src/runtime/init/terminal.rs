@@ -4,7 +4,7 @@
 //! these paths is believed, neither /dev/pts/ptmx nor /dev/null: root of a container that runs may have put something else there.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -16,6 +16,7 @@ use nix::sys::termios::{InputFlags, SetArg, SpecialCharacterIndices, tcgetattr, 
 use super::{Init, State};
 use crate::error::{Context, Error, Result, catalog::process as codes};
 use crate::plan::Process;
+use crate::runtime::console::callers_terminal;
 use crate::sys::terminal;
 
 impl State {
@@ -64,13 +65,10 @@ impl State {
 ///
 /// Nothing depends on it.
 fn resemble_callers(master: BorrowedFd<'_>, interactive: bool) {
-    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-    let sized = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()].into_iter().find(IsTerminal::is_terminal);
-    // A serial line does not know its size and says 0 by 0; the container's own default is as good.
-    if let Some(size) = sized.and_then(|fd| terminal::window_size(fd).ok()).filter(|size| size.ws_row != 0) {
+    if let Some(size) = callers_terminal().and_then(|fd| terminal::known_size(fd.as_fd())) {
         let _ = terminal::set_window_size(master, &size);
     }
-    if let (true, Ok(callers), Ok(mut modes)) = (interactive, tcgetattr(&stdin), tcgetattr(master)) {
+    if let (true, Ok(callers), Ok(mut modes)) = (interactive, tcgetattr(io::stdin()), tcgetattr(master)) {
         let erase = SpecialCharacterIndices::VERASE as usize;
         modes.input_flags.set(InputFlags::IUTF8, callers.input_flags.contains(InputFlags::IUTF8));
         modes.control_chars[erase] = callers.control_chars[erase];
