@@ -22,6 +22,8 @@ static_checks() {
 	say "Static checks"
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	# nextest runs no examples of documentation.
+	cargo test --doc --package slirp4netns-ctl --locked --quiet
 	if command -v shellcheck >/dev/null; then
 		git ls-files -z '*.sh' .ci/run tests/vm/run | xargs -0 shellcheck
 	else

@@ -4,6 +4,8 @@
 //! caller has one, and may enter it. Nor does it decide whether a network is wanted.
 //!
 //! ```no_run
+//! use std::net::{Ipv4Addr, SocketAddrV4};
+//!
 //! use slirp4netns_ctl::{Api, Forward, Options, Program, Protocol, Target};
 //!
 //! # fn main() -> Result<(), slirp4netns_ctl::Error> {
@@ -14,8 +16,8 @@
 //! let api = Api::new("/run/user/1000/x/api");
 //! let web = Forward {
 //!     protocol: Protocol::Tcp,
-//!     host: ([127, 0, 0, 1], 8080).into(),
-//!     guest: (options.network.guest(), 80).into(),
+//!     host: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080),
+//!     guest: SocketAddrV4::new(options.network.guest(), 80),
 //! };
 //! web.check()?;
 //! let added = api.add(&web)?;
